@@ -1,0 +1,43 @@
+"""Image embeddings without labels: NPID in TensorFlow and Keras 3."""
+
+import os
+
+# Both are read when the libraries are first imported.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "npid_tf needs Keras on TensorFlow. Received: the Keras backend "
+        f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
+    )
+
+from npid_tf.backbones import build_backbone
+from npid_tf.callbacks import KNNEvaluation, StopOnNonFiniteLoss
+from npid_tf.encoder import build_encoder
+from npid_tf.losses import (
+    NCE,
+    NonparametricSoftmax,
+    PerSampleNegatives,
+    SampledSoftmax,
+    SharedNegatives,
+)
+from npid_tf.memory_bank import MemoryBank, initialize_by_forward_pass
+from npid_tf.npid import NPID
+
+__all__ = [
+    "NCE",
+    "NPID",
+    "KNNEvaluation",
+    "MemoryBank",
+    "NonparametricSoftmax",
+    "PerSampleNegatives",
+    "SampledSoftmax",
+    "SharedNegatives",
+    "StopOnNonFiniteLoss",
+    "build_backbone",
+    "build_encoder",
+    "initialize_by_forward_pass",
+]

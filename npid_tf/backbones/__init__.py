@@ -1,0 +1,36 @@
+"""The convolutional networks, by name. To add one: a file here and a line below.
+
+A backbone is a Keras model from normalized images [batch, size, size, 3] to feature
+maps [batch, height, width, channels] or features [batch, channels]. The outputs of
+its five stages are the layers named `conv1` to `conv5`.
+"""
+
+import functools
+
+from npid_tf.backbones.alexnet import alexnet
+from npid_tf.backbones.resnet import resnet
+from npid_tf.backbones.resnet_cifar import resnet18_cifar
+from npid_tf.backbones.vgg import vgg16
+
+BACKBONES = {
+    "resnet18": functools.partial(resnet, blocks=(2, 2, 2, 2), bottleneck=False),
+    "resnet34": functools.partial(resnet, blocks=(3, 4, 6, 3), bottleneck=False),
+    "resnet50": functools.partial(resnet, blocks=(3, 4, 6, 3), bottleneck=True),
+    "resnet101": functools.partial(resnet, blocks=(3, 4, 23, 3), bottleneck=True),
+    "resnet18_cifar": resnet18_cifar,
+    "vgg16": vgg16,
+    "alexnet": alexnet,
+}
+
+
+def build_backbone(name, image_size, width=64):
+    """The backbone called `name`, with fresh weights, for square images of `image_size`.
+
+    width: channels of the first stage, of resnet18_cifar alone. Raises ValueError for
+    an unknown name; the known ones are listed.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}.")
+    if name == "resnet18_cifar":
+        return BACKBONES[name](image_size, width=width)
+    return BACKBONES[name](image_size)

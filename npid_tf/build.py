@@ -1,0 +1,193 @@
+"""Makes the parts of a run from a `Config`: the only reader of it besides the programs."""
+
+import os
+
+import keras
+import tensorflow as tf
+
+from npid_tf import losses
+from npid_tf.backbones import build_backbone
+from npid_tf.checkpoints import list_checkpoints, restore_variables
+from npid_tf.data.arrays import load_npz
+from npid_tf.data.augment import build_augmentation
+from npid_tf.data.digits import load_digits
+from npid_tf.data.image_folder import load_folder
+from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
+from npid_tf.data.tfds import load_tfds
+from npid_tf.encoder import build_encoder
+from npid_tf.memory_bank import MemoryBank
+from npid_tf.npid import NPID
+from npid_tf.schedules import build_schedule
+
+EVAL_BATCH_SIZE = 256
+
+
+def build_source(config):
+    """The images to learn. Raises ValueError for data that are unknown or unreadable."""
+    return _load(config.dataset, config.split, config, "manifest.json")
+
+
+def build_eval_source(config):
+    """The labelled images that kNN classifies, or None where no flag names any."""
+    if config.eval_dataset is None and config.eval_split is None:
+        return None
+    dataset = config.eval_dataset or config.dataset
+    return _load(dataset, config.eval_split or "train", config, "eval_manifest.json")
+
+
+def _load(dataset, split, config, manifest):
+    kind, _, name = dataset.partition(":")
+    if kind == "digits" and not name:
+        return load_digits(split)
+    if kind == "npz" and name:
+        return load_npz(name, split)
+    if kind == "tfds" and name:
+        return load_tfds(name, split, config.data_dir)
+    if kind == "folder" and name:
+        path = os.path.join(config.workdir, manifest)
+        return load_folder(name, split, path, config.skip_corrupt)
+    raise ValueError(
+        f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, npz:FILE."
+    )
+
+
+def build_train_dataset(config, source, position):
+    """Batches of (images, indices) from `position` (see checkpoints.py) to the end."""
+    return make_train_dataset(
+        source,
+        build_augmentation(config.augmentation, config.jitter),
+        config.image_size,
+        config.batch_size,
+        config.seed,
+        config.epochs,
+        position.epoch,
+        position.step,
+        config.crop_fraction,
+    )
+
+
+def build_eval_dataset(config, source):
+    """Batches of (images, indices), every image once, nothing random."""
+    return make_eval_dataset(
+        source, config.image_size, EVAL_BATCH_SIZE, config.crop_fraction
+    )
+
+
+def build_fresh_encoder(config):
+    """The encoder with the weights that training starts from."""
+    keras.utils.set_random_seed(config.seed)
+    return build_encoder(
+        build_backbone(config.backbone, config.image_size, config.width),
+        config.embedding_dim,
+        config.head,
+        config.head_batch_norm,
+    )
+
+
+def build_loss(config, num_instances):
+    """The loss that the flags name."""
+    if config.loss == "nonparametric_softmax":
+        return losses.NonparametricSoftmax(config.temperature)
+    known = {"nce": losses.NCE, "sampled_softmax": losses.SampledSoftmax}
+    if config.loss not in known:
+        raise ValueError(
+            f"Unknown loss {config.loss!r}. Known: nonparametric_softmax, "
+            f"{', '.join(known)}."
+        )
+    samplers = {
+        "shared": losses.SharedNegatives,
+        "per_sample": losses.PerSampleNegatives,
+    }
+    if config.negatives not in samplers:
+        raise ValueError(
+            f"Unknown negatives {config.negatives!r}. Known: {', '.join(samplers)}."
+        )
+    negatives = samplers[config.negatives](num_instances, config.num_negatives)
+    if config.loss == "nce":
+        return losses.NCE(negatives, config.temperature, config.z_decay)
+    return losses.SampledSoftmax(negatives, config.temperature)
+
+
+def build_model(config, num_instances):
+    """NPID with fresh weights and bank. Call it in the scope of a strategy."""
+    set_precision(config.precision)
+    if config.bank_init not in ("uniform", "normal", "forward"):
+        raise ValueError(
+            f"Unknown bank_init {config.bank_init!r}. Known: uniform, normal, forward."
+        )
+    bank = MemoryBank(
+        num_instances,
+        config.embedding_dim,
+        config.bank_momentum,
+        # `forward` replaces these rows before the first step, see train.py.
+        "normal" if config.bank_init == "forward" else config.bank_init,
+        config.seed,
+    )
+    return NPID(
+        build_fresh_encoder(config),
+        bank,
+        build_loss(config, num_instances),
+        config.proximal_weight,
+        config.weight_decay,
+        config.seed,
+    )
+
+
+def set_precision(precision):
+    """Sets Keras's precision for the layers made from now on."""
+    known = ("float32", "mixed_bfloat16", "mixed_float16")
+    if precision not in known:
+        raise ValueError(f"Unknown precision {precision!r}. Known: {', '.join(known)}.")
+    keras.mixed_precision.set_global_policy(precision)
+
+
+def build_optimizer(config, steps_per_epoch):
+    """SGD with momentum and the schedule that the flags name."""
+    accumulation = config.accumulation_steps
+    schedule = build_schedule(
+        config.schedule,
+        config.learning_rate,
+        max(1, steps_per_epoch // accumulation),
+        config.epochs,
+        config.decay_epochs,
+        config.warmup_epochs,
+    )
+    return keras.optimizers.SGD(
+        schedule,
+        momentum=config.sgd_momentum,
+        gradient_accumulation_steps=accumulation if accumulation > 1 else None,
+    )
+
+
+def build_strategy(name):
+    """A tf.distribute strategy. auto: mirrored where more than one GPU is visible."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "one_device"
+    if name == "mirrored":
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == "one_device":
+        return tf.distribute.get_strategy()
+    raise ValueError(f"Unknown strategy {name!r}. Known: auto, mirrored, one_device.")
+
+
+def checkpoint_directory(config):
+    """Where the checkpoints of a run are."""
+    return os.path.join(config.workdir, "checkpoints")
+
+
+def load_trained(config, source):
+    """NPID as the newest checkpoint of the workdir has it.
+
+    Raises ValueError where the workdir holds none.
+    """
+    checkpoints = list_checkpoints(checkpoint_directory(config))
+    if not checkpoints:
+        raise ValueError(
+            f"No checkpoint in {config.workdir}: nothing is trained there yet. Run "
+            "`python -m npid_tf.train` with the same flags first."
+        )
+    model = build_model(config, source.num_instances)
+    restore_variables(checkpoints[-1], model)
+    return model

@@ -1,0 +1,167 @@
+"""What happens around the steps of `fit`. All work in anyone's `model.fit`."""
+
+import json
+import os
+import signal
+import time
+
+import keras
+import numpy as np
+
+from npid_tf.evaluation.embed import embed
+from npid_tf.evaluation.knn import knn_accuracy
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Raises ValueError at the first step whose loss is infinite or not a number."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"The loss became {loss} at step {batch + 1} of the epoch: training "
+                "diverged. The last checkpoint is kept; try a lower --learning_rate, "
+                "or --precision=float32."
+            )
+
+
+class KNNEvaluation(keras.callbacks.Callback):
+    """Adds `knn_top1` to the logs: accuracy of kNN on the bank as trained, in 0..1.
+
+    Args:
+        dataset: of (images, indices) to classify, every index once.
+        labels: int64, the class of each of them.
+        train_labels: int64 [num_instances], the class of each row of the bank.
+        k: neighbors; as many as there are rows if those are fewer.
+        temperature: of the votes.
+        every: epochs between evaluations.
+    """
+
+    def __init__(self, dataset, labels, train_labels, k=200, temperature=0.1, every=1):
+        super().__init__()
+        self.dataset = dataset
+        self.labels = labels
+        self.train_labels = train_labels
+        self.k = min(k, len(train_labels))
+        self.temperature = temperature
+        self.every = every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
+            return
+        accuracy = knn_accuracy(
+            embed(self.model.encoder, self.dataset, len(self.labels)),
+            self.labels,
+            self.model.bank.vectors.numpy(),
+            self.train_labels,
+            (self.k,),
+            self.temperature,
+        )
+        logs["knn_top1"] = accuracy[self.k]["top1"]
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Adds speed and learning rate to the logs, and writes them as lines of JSON.
+
+    A run that is resumed at `first_epoch` keeps the lines of the epochs before it.
+    """
+
+    def __init__(self, path, batch_size, first_epoch=0):
+        super().__init__()
+        self.path = path
+        self.batch_size = batch_size
+        self._keep_lines_before(first_epoch)
+
+    def _keep_lines_before(self, first_epoch):
+        lines = [
+            line for line in read_metrics(self.path) if line["epoch"] <= first_epoch
+        ]
+        with open(f"{self.path}.partial", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        os.replace(f"{self.path}.partial", self.path)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.perf_counter()
+        self._num_steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._num_steps = batch + 1
+        self._stopped = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        num_images = self._num_steps * self.batch_size
+        logs["images_per_second"] = num_images / (self._stopped - self._started)
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        line = {"epoch": epoch + 1, **{key: float(logs[key]) for key in logs}}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(path):
+    """The lines of a metrics.jsonl as dicts; none where there is no file. A line that
+    was cut off while it was written is left out."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.endswith("\n")]
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves at the end of each epoch, every `every_steps` steps, and at SIGTERM.
+
+    After SIGTERM, the step in progress is finished and saved, then SystemExit(0) is
+    raised.
+
+    Args:
+        checkpoints: `Checkpoints` of the model.
+        steps_per_epoch: steps of a whole epoch.
+        position: where `fit` starts. The losses of the epoch that it goes on with are
+            put back.
+        every_steps: also save in mid-epoch; None: not.
+    """
+
+    def __init__(self, checkpoints, steps_per_epoch, position, every_steps=None):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.steps_per_epoch = steps_per_epoch
+        self.position = position
+        self.every_steps = every_steps
+        self._terminated = False
+
+    def on_train_begin(self, logs=None):
+        def remember(signal_number, frame):
+            self._terminated = True
+
+        self._previous = signal.signal(signal.SIGTERM, remember)
+
+    def on_train_end(self, logs=None):
+        signal.signal(signal.SIGTERM, self._previous)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self._first_step = 0
+        if epoch == self.position.epoch:
+            self._first_step = self.position.step
+            tracker = self.model.loss_tracker.variables
+            for variable, value in zip(
+                tracker, self.position.loss_tracker, strict=True
+            ):
+                variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self._first_step + batch + 1
+        if step >= self.steps_per_epoch:
+            return  # The end of the epoch saves.
+        is_due = self.every_steps and step % self.every_steps == 0
+        if is_due or self._terminated:
+            self.checkpoints.save(self._epoch, step)
+        self._exit_if_terminated()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.checkpoints.save(epoch + 1, 0)
+        self._exit_if_terminated()
+
+    def _exit_if_terminated(self):
+        if self._terminated:
+            print("Stopped by SIGTERM. The same command goes on from here.", flush=True)
+            raise SystemExit(0)

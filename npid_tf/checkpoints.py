@@ -1,0 +1,142 @@
+"""Checkpoints of a run: weights, bank, Z, optimizer, position in the data.
+
+A checkpoint is a folder WORKDIR/checkpoints/STEP with the variables (tf.train's
+format) and `state.json`. It is written beside its place and renamed, so that a folder
+with a number is always whole.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import tensorflow as tf
+
+from npid_tf.data.source import check_unchanged
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a run goes on: at `step` of `epoch`, with the epoch's losses so far."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_tracker: tuple[float, ...] = (0.0, 0.0)  # sum and count
+
+
+class Checkpoints:
+    """Saves and restores a compiled NPID model in `directory`, keeping the last two.
+
+    Args:
+        directory: where checkpoints are; made when the first is saved.
+        model: compiled NPID.
+        fingerprint: dict that identifies the data (see data/source.py).
+    """
+
+    NUM_KEPT = 2
+
+    def __init__(self, directory, model, fingerprint):
+        self.directory = directory
+        self.model = model
+        self.fingerprint = fingerprint
+
+    def save(self, epoch, step):
+        """Writes a checkpoint that continues at `step` of `epoch`.
+
+        Raises ValueError where a weight is not finite, OSError where it cannot be
+        written; earlier checkpoints stay.
+        """
+        self._check_finite()
+        partial = os.path.join(self.directory, ".partial")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            os.makedirs(partial)
+            variables = tf.train.Checkpoint(model=self.model)
+            variables.write(os.path.join(partial, "variables"))
+            with open(os.path.join(partial, "state.json"), "w") as file:
+                json.dump(self._state(epoch, step), file, indent=1)
+            place = os.path.join(self.directory, f"{int(self.model.step):09d}")
+            if not os.path.exists(place):
+                os.rename(partial, place)
+        except (OSError, tf.errors.OpError) as error:
+            raise OSError(
+                f"Could not write a checkpoint to {self.directory}: "
+                f"{getattr(error, 'message', error)} Earlier checkpoints are intact; "
+                "free some space and run the same command again."
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        for old in list_checkpoints(self.directory)[: -self.NUM_KEPT]:
+            shutil.rmtree(old)
+
+    def restore(self):
+        """Restores the newest checkpoint and returns its `Position`.
+
+        None where there is none. Raises ValueError where it belongs to other data or
+        another model, saying what differs.
+        """
+        saved = list_checkpoints(self.directory)
+        if not saved:
+            return None
+        with open(os.path.join(saved[-1], "state.json")) as file:
+            state = json.load(file)
+        check_unchanged(state["fingerprint"], self.fingerprint)
+        restore_variables(saved[-1], self.model)
+        return Position(state["epoch"], state["step"], tuple(state["loss_tracker"]))
+
+    def _state(self, epoch, step):
+        return {
+            "epoch": epoch,
+            "step": step,
+            "fingerprint": self.fingerprint,
+            "loss_tracker": [float(v) for v in self.model.loss_tracker.variables],
+            "shapes": _shapes(self.model),
+        }
+
+    def _check_finite(self):
+        for variable in self.model.variables:
+            if variable.dtype.startswith("float") and not bool(
+                tf.reduce_all(tf.math.is_finite(variable.value))
+            ):
+                raise ValueError(
+                    f"{variable.path} is not finite: training diverged. The last "
+                    "checkpoint is kept; try a lower --learning_rate."
+                )
+
+
+def list_checkpoints(directory):
+    """Paths of the whole checkpoints in `directory`, oldest first."""
+    if not os.path.isdir(directory):
+        return []
+    names = sorted(name for name in os.listdir(directory) if name.isdigit())
+    return [os.path.join(directory, name) for name in names]
+
+
+def restore_variables(path, model):
+    """Reads weights, bank, Z and, where the model is compiled, the optimizer.
+
+    Raises ValueError where shapes differ, naming the first that do.
+    """
+    with open(os.path.join(path, "state.json")) as file:
+        saved = json.load(file)["shapes"]
+    different = [
+        f"{name} is {shape} in the checkpoint, {now} in the model"
+        for (name, shape), (_, now) in zip(saved, _shapes(model), strict=False)
+        if shape != now
+    ]
+    if len(saved) != len(model.weights):
+        different.append(
+            f"{len(saved)} weights in the checkpoint, {len(model.weights)} in the model"
+        )
+    if different:
+        raise ValueError(
+            f"The checkpoint {path} is of another model: {'; '.join(different[:3])}"
+            f"{'; ...' if len(different) > 3 else ''}. Use the flags it was trained "
+            "with, or another --workdir."
+        )
+    status = tf.train.Checkpoint(model=model).read(os.path.join(path, "variables"))
+    status.assert_existing_objects_matched().expect_partial()
+
+
+def _shapes(model):
+    return [[variable.path, list(variable.shape)] for variable in model.weights]

@@ -1,0 +1,191 @@
+"""Every flag of the command lines, once, and `Config`, their frozen value.
+
+All programs share these flags, so that one flagfile serves them all (absl refuses a
+flagfile with an unknown flag). FLAGS stop here: the rest receives a `Config`.
+"""
+
+import dataclasses
+import os
+import sys
+import traceback
+
+from absl import app, flags, logging
+
+
+def _flag(default, help_text):
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The value of every flag; the field's type and default are the flag's."""
+
+    # Where things are.
+    workdir: str = _flag("runs/digits", "Folder of the run: checkpoints, logs, results")
+    # Data.
+    dataset: str = _flag("digits", "digits, tfds:NAME, folder:DIR or npz:FILE")
+    data_dir: str | None = _flag(None, "TFDS data_dir; None: TFDS's own default")
+    split: str = _flag("train", "What to learn: a split, as in train[:90%]")
+    eval_dataset: str | None = _flag(
+        None, "Labelled images for kNN; None: --eval_split of --dataset"
+    )
+    eval_split: str | None = _flag(None, "Split of the labelled images for kNN")
+    skip_corrupt: bool = _flag(False, "Leave out files that do not decode")
+    image_size: int = _flag(32, "Side of the square images the encoder sees, in pixels")
+    crop_fraction: float = _flag(
+        1.0, "Side of the central square kept of evaluated images, as in 224/256=.875"
+    )
+    augmentation: str = _flag("npid", "npid, npid_cifar, moco_v2, affine or none")
+    jitter: str = _flag("hsv", "Hue and saturation jitter: hsv, or yiq (needs addons)")
+    # Encoder.
+    backbone: str = _flag("resnet18_cifar", "The convolutional network: resnet18, ...")
+    width: int = _flag(64, "Channels of resnet18_cifar's first stage")
+    head: str = _flag("linear", "Projection from features: linear or mlp")
+    head_batch_norm: bool = _flag(False, "Batch norm before the head's L2 norm")
+    embedding_dim: int = _flag(128, "Dimension of the embeddings")
+    # Method.
+    loss: str = _flag(
+        "nonparametric_softmax", "nonparametric_softmax, nce or sampled_softmax"
+    )
+    temperature: float = _flag(0.07, "Divides similarities in the loss (tau)")
+    num_negatives: int = _flag(4096, "Negatives of nce and sampled_softmax (m)")
+    negatives: str = _flag("shared", "One draw for the batch (shared), or per_sample")
+    z_decay: float | None = _flag(
+        None, "NCE's Z: None keeps the first batch's, .99 is a moving average"
+    )
+    proximal_weight: float = _flag(0.0, "Weight of Eq. 9's proximal term (lambda)")
+    bank_init: str = _flag("uniform", "First bank: uniform, normal or forward")
+    bank_momentum: float = _flag(0.5, "What a bank row keeps of its old value, [0, 1)")
+    # Optimization.
+    epochs: int = _flag(200, "Times every image is seen")
+    batch_size: int = _flag(128, "Images in a step, over all replicas")
+    learning_rate: float = _flag(0.03, "Peak learning rate")
+    schedule: str = _flag("step", "step (x.1 at --decay_epochs) or cosine")
+    decay_epochs: tuple[int, ...] = _flag((120, 160), "Where the step schedule drops")
+    warmup_epochs: int = _flag(0, "Epochs of linear warm-up")
+    sgd_momentum: float = _flag(0.9, "Momentum of SGD")
+    weight_decay: float = _flag(5e-4, "L2 penalty on all encoder weights, as in SGD")
+    accumulation_steps: int = _flag(1, "Batches whose gradients one update averages")
+    precision: str = _flag("float32", "float32, mixed_bfloat16 or mixed_float16")
+    strategy: str = _flag("auto", "auto (all visible GPUs), one_device or mirrored")
+    seed: int = _flag(0, "Seed of weights, order, augmentation and negatives")
+    # Watching and keeping.
+    knn_epochs: int = _flag(1, "Epochs between kNN evaluations while training")
+    checkpoint_steps: int | None = _flag(
+        None, "Steps between checkpoints within an epoch; None: only at its end"
+    )
+    # evaluate
+    protocol: str = _flag("knn", "evaluate: knn")
+    k: tuple[int, ...] = _flag((10, 20, 100, 200), "Neighbors: evaluate and search")
+    knn_temperature: float = _flag(0.1, "kNN votes count exp(similarity / this)")
+    # export and search
+    export_dir: str | None = _flag(None, "Folder of the exported models and index")
+    image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
+    gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
+
+    def __post_init__(self):
+        positive = "image_size embedding_dim batch_size epochs knn_epochs width"
+        for name in (positive + " num_negatives accumulation_steps").split():
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 1. Received: {getattr(self, name)}."
+                )
+        if not self.k or min(self.k) < 1:
+            raise ValueError(f"`k` must be at least 1. Received: {self.k}.")
+        if self.knn_temperature <= 0:
+            raise ValueError(
+                "`knn_temperature` must be positive. "
+                f"Received: {self.knn_temperature}."
+            )
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(
+                f"`crop_fraction` must be in (0, 1]. Received: {self.crop_fraction}."
+            )
+
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    str | None: flags.DEFINE_string,
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    float | None: flags.DEFINE_float,
+    tuple[int, ...]: flags.DEFINE_list,
+    tuple[str, ...]: flags.DEFINE_list,
+}
+
+
+def define_flags():
+    """Defines a flag for each field of `Config`; `--help` shows these alone."""
+    for field in dataclasses.fields(Config):
+        default = field.default
+        if isinstance(default, tuple):
+            default = [str(value) for value in default]
+        _DEFINE[field.type](field.name, default, field.metadata["help"])
+        flags.declare_key_flag(field.name)
+
+
+def config_from_flags():
+    """The `Config` of the parsed flags. Raises ValueError for values out of range."""
+    values = {}
+    for field in dataclasses.fields(Config):
+        value = flags.FLAGS[field.name].value
+        if field.type == tuple[int, ...]:
+            value = _integers(field.name, value)
+        elif field.type == tuple[str, ...]:
+            value = tuple(value)
+        values[field.name] = value
+    return Config(**values)
+
+
+def _integers(name, values):
+    try:
+        return tuple(int(value) for value in values)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be whole numbers separated by commas. "
+            f"Received: {','.join(values)}."
+        ) from None
+
+
+def write_flagfile(config, path):
+    """Writes `config` as a flagfile that every program of the package reads."""
+    lines = []
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        if value is not None and value != "":
+            lines.append(f"--{field.name}={value}\n")
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    os.replace(partial, path)
+
+
+def run(main):
+    """Parses the flags and calls `main(config, arguments)`, the body of a program.
+
+    An error that this package raised (what a user can get wrong) ends in one line on
+    standard error and exit status 1. An error from elsewhere is a bug: it keeps its
+    traceback.
+    """
+    define_flags()
+
+    def call_main(argv):
+        try:
+            main(config_from_flags(), argv[1:])
+        except (ValueError, OSError, ImportError) as error:
+            if not _is_ours(error):
+                raise
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    logging.set_verbosity(logging.WARNING)
+    app.run(call_main)
+
+
+def _is_ours(error):
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename.startswith(os.path.dirname(__file__))

@@ -1,0 +1,33 @@
+"""Small random rotations, shifts and zooms of batches."""
+
+import math
+
+import tensorflow as tf
+
+
+def random_affine(images, draws, degrees=15.0, shift=0.1, zoom=0.15):
+    """Each image turned, zoomed and moved at random around its centre.
+
+    images: float32 [batch, height, width, 3]; draws: float32 [batch, 4]. Uniform in
+    [-degrees, degrees], [1 - zoom, 1 + zoom] and [-shift, shift] of the side. What
+    comes from outside the image repeats its border.
+    """
+    height, width = images.shape[1:3]
+    signed = 2 * draws - 1
+    angle = signed[:, 0] * degrees * math.pi / 180
+    factor = 1 / (1 + signed[:, 1] * zoom)
+    cos, sin = tf.cos(angle) * factor, tf.sin(angle) * factor
+    # Output pixel (x, y) comes from (a x + b y + c, d x + e y + f).
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
+    move_x, move_y = signed[:, 2] * shift * width, signed[:, 3] * shift * height
+    c = center_x + move_x - cos * center_x + sin * center_y
+    f = center_y + move_y - sin * center_x - cos * center_y
+    zero = tf.zeros_like(angle)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([cos, -sin, c, sin, cos, f, zero, zero], axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )

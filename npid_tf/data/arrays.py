@@ -1,0 +1,102 @@
+"""Images in memory: arrays, and files written by `np.savez(images=, labels=)`."""
+
+import hashlib
+import os
+import types
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from npid_tf.data.source import RandomAccess
+
+
+def from_arrays(images, labels=None, class_names=None, name="arrays"):
+    """A source of images in memory.
+
+    Args:
+        images: uint8 [num_instances, height, width, channels], channels 1, 3 or 4;
+            [num_instances, height, width] is grey.
+        labels: integers [num_instances], or None.
+        class_names: name of each label, or None.
+        name: what the fingerprint calls the data.
+
+    Raises:
+        ValueError: for other shapes or dtypes, or no images.
+    """
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3, 4):
+        raise ValueError(
+            "`images` must be uint8 [num_instances, height, width, 1, 3 or 4]. "
+            f"Received: {images.dtype} {list(images.shape)}."
+        )
+    if not len(images):
+        raise ValueError(f"{name} holds no images.")
+    if labels is not None:
+        labels = np.asarray(labels)
+        if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"`labels` must be integers [{len(images)}], one per image. "
+                f"Received: {labels.dtype} {list(labels.shape)}."
+            )
+        labels = labels.astype(np.int64)
+    channels = [0, 0, 0] if images.shape[3] == 1 else [0, 1, 2]
+    pixels = tf.constant(images[..., channels])
+    return RandomAccess(
+        read=lambda index: tf.gather(pixels, index),
+        num_instances=len(images),
+        fingerprint={
+            "name": name,
+            "num_instances": len(images),
+            "sha256": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
+        },
+        labels=labels,
+        class_names=class_names,
+    )
+
+
+def load_npz(path, split):
+    """The images of an .npz file with `images` and, optionally, integer `labels`.
+
+    split: `train`, or a part of it as in `train[:80%]`.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"No file {path}. Expected an .npz file with `images`.")
+    try:
+        arrays = np.load(path)
+        images = arrays["images"]
+        labels = arrays["labels"] if "labels" in arrays.files else None
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(
+            f"{path} must be an .npz file with an array `images` and, optionally, "
+            f"`labels`. Received: {error}"
+        ) from error
+    chosen = split_indices({"train": len(images)}, split)["train"]
+    labels = None if labels is None else labels[chosen]
+    return from_arrays(images[chosen], labels, name=os.path.basename(path))
+
+
+def split_indices(num_examples, split):
+    """Slices that a split such as `train[:80%]` takes of each named part.
+
+    num_examples: {name: count}. Returns {name: slice}, with one name.
+    Raises ValueError for an unknown name; the known ones are listed.
+    """
+    # TFDS asks only these of its own SplitInfo.
+    infos = {
+        name: types.SimpleNamespace(num_examples=count, shard_lengths=[count])
+        for name, count in num_examples.items()
+    }
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(infos)
+    except ValueError as error:
+        raise ValueError(
+            f"Unknown split {split!r}. Known: {', '.join(num_examples)}, and parts of "
+            "them such as train[:80%]."
+        ) from error
+    if len(parts) != 1:
+        raise ValueError(f"`split` must name one part. Received: {split!r}.")
+    part = parts[0]
+    return {part.splitname: slice(part.from_, part.to)}

@@ -1,0 +1,92 @@
+"""From a source of images to the batches that training and evaluation read."""
+
+import tensorflow as tf
+
+from npid_tf.data.crop import random_box
+from npid_tf.data.decode import crop, pixels
+from npid_tf.data.preprocess import preprocess_for_eval
+
+
+def make_train_dataset(
+    source,
+    augmentation,
+    image_size,
+    batch_size,
+    seed,
+    num_epochs,
+    first_epoch=0,
+    first_step=0,
+    crop_fraction=1.0,
+):
+    """Augmented batches of all epochs, one after the other.
+
+    Everything is a function of (seed, epoch, index), so a data set that starts at
+    `first_step` of `first_epoch` goes on exactly as the whole one would have. Each
+    epoch drops its last incomplete batch, other images in every epoch.
+
+    Returns:
+        tf.data.Dataset of (images, indices): uint8 [batch_size, image_size,
+        image_size, 3], int64 [batch_size].
+
+    Raises:
+        ValueError: where a batch is larger than the data.
+    """
+    if batch_size > source.num_instances:
+        raise ValueError(
+            f"`batch_size` must be at most the number of images. Received: "
+            f"batch_size={batch_size}, {source.num_instances} images."
+        )
+    steps = source.num_instances // batch_size
+
+    def records_of_epoch(epoch):
+        skipped = tf.where(epoch == first_epoch, first_step, 0)
+        records = source.shuffled(seed, epoch)
+        records = records.take(steps * batch_size)
+        records = records.skip(tf.cast(skipped * batch_size, tf.int64))
+        return records.map(lambda index, record: (epoch, index, record))
+
+    def view(epoch, index, record):
+        draws = augmentation.draws(seed, epoch, index)
+        if augmentation.crop_scale is None:
+            image = preprocess_for_eval(pixels(record), image_size, crop_fraction)
+        else:
+            image = crop(
+                record,
+                lambda height, width: random_box(
+                    draws, height, width, augmentation.crop_scale
+                ),
+            )
+            image = tf.image.resize(image, [image_size, image_size])
+            image = tf.saturate_cast(tf.round(image), tf.uint8)
+        return index, tf.ensure_shape(image, [image_size, image_size, 3]), draws
+
+    return (
+        tf.data.Dataset.range(first_epoch, num_epochs)
+        .flat_map(records_of_epoch)
+        .map(view, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size, drop_remainder=True)
+        .map(
+            lambda indices, images, draws: (augmentation(images, draws), indices),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0):
+    """Every image once, in the order of the indices, nothing random.
+
+    Returns:
+        tf.data.Dataset of (images, indices) as in `make_train_dataset`; the last batch
+        may be smaller.
+    """
+
+    def preprocess(index, record):
+        return preprocess_for_eval(pixels(record), image_size, crop_fraction), index
+
+    return (
+        source.in_order()
+        .map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )

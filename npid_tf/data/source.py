@@ -1,0 +1,59 @@
+"""`RandomAccess`: images that can be read by index, in memory or one file each.
+
+A source has `num_instances`, `labels` (int64 [num_instances] or None), `class_names`
+(or None), `paths` (or None), `fingerprint` (what identifies the data), and the methods
+`in_order()` and `shuffled(seed, epoch)`, datasets of `(index, record)`. A record is
+an image, uint8 [height, width, 3], or the bytes of an image file. Index i is the same
+image in every epoch and after every restart.
+"""
+
+import tensorflow as tf
+
+
+class RandomAccess:
+    """Images that `read(index)` returns, index: int64 scalar tensor."""
+
+    def __init__(
+        self, read, num_instances, fingerprint, labels=None, class_names=None, paths=None
+    ):
+        self.read = read
+        self.num_instances = num_instances
+        self.fingerprint = fingerprint
+        self.labels = labels
+        self.class_names = class_names
+        self.paths = paths
+
+    def in_order(self):
+        """Every `(index, record)` once, in the order of the indices."""
+        return self._read_all(tf.data.Dataset.range(self.num_instances))
+
+    def shuffled(self, seed, epoch):
+        """Every `(index, record)` once, in an order that (seed, epoch) determine.
+
+        seed, epoch: int64 scalars, python numbers or tensors.
+        """
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(self.num_instances, dtype=tf.int64),
+            seed=tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)]),
+        )
+        return self._read_all(tf.data.Dataset.from_tensor_slices(order))
+
+    def _read_all(self, indices):
+        return indices.map(
+            lambda index: (index, self.read(index)), num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+
+def check_unchanged(saved, current):
+    """Raises ValueError that says what differs between two fingerprints (dicts)."""
+    changes = [
+        f"{key} was {saved.get(key)}, now {current.get(key)}"
+        for key in sorted(saved.keys() | current.keys())
+        if saved.get(key) != current.get(key)
+    ]
+    if changes:
+        raise ValueError(
+            "The data differ from those the checkpoint was trained on: "
+            f"{'; '.join(changes)}. Row i of the bank belongs to image i of the old "
+            "data: restore the old data, or start in a new --workdir."
+        )

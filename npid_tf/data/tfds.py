@@ -1,0 +1,135 @@
+"""Data sets prepared by TensorFlow Datasets: small ones in memory, large ones read from
+their files in every epoch."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from npid_tf.data.arrays import from_arrays
+
+# Below this many bytes of decoded pixels, a data set is kept decoded in memory.
+IN_MEMORY_BYTES = 2 << 30
+SHUFFLE_BUFFER = 16_384
+
+
+def load_tfds(name, split, data_dir=None):
+    """A source of a prepared TFDS data set that has the features `image` and, maybe,
+    `label`.
+
+    split: as TFDS writes it, such as `train[:90%]`.
+    Raises ValueError where the data set is unknown or not prepared.
+    """
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise ValueError(
+            f"Unknown TFDS data set {name!r}; see tensorflow.org/datasets/catalog."
+        ) from error
+    if not builder.info.splits:
+        raise ValueError(
+            f"{name} is not prepared in {builder.data_path}. Pass its --data_dir, or "
+            f"prepare it with `tfds build {name} --data_dir=DIR`."
+        )
+    try:
+        num_instances = builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"Unknown split {split!r} of {name}. Known: "
+            f"{', '.join(builder.info.splits)}, and parts of them such as train[:90%]."
+        ) from error
+    shape = builder.info.features["image"].shape
+    if None not in shape and num_instances * math.prod(shape) <= IN_MEMORY_BYTES:
+        return _load_into_memory(builder, split)
+    return TfdsStream(builder, split)
+
+
+def _load_into_memory(builder, split):
+    # One file at a time, so that the order is that of the files.
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    dataset = builder.as_dataset(split=split, read_config=in_order)
+    features = builder.info.features
+    keys = [key for key in ("image", "label") if key in features]
+    dataset = dataset.map(lambda example: {key: example[key] for key in keys})
+    columns = next(iter(dataset.batch(builder.info.splits[split].num_examples)))
+    return from_arrays(
+        columns["image"].numpy(),
+        columns["label"].numpy() if "label" in columns else None,
+        class_names=_class_names(features),
+        name=f"{builder.info.full_name} {split}",
+    )
+
+
+def _class_names(features):
+    return tuple(features["label"].names) if "label" in features else None
+
+
+class TfdsStream:
+    """Images read from the TFRecord files of a prepared data set (see source.py).
+
+    The index of an image is its position in the split: that of its file plus that in
+    its file. Shuffling permutes the files and passes records through a buffer, both
+    determined by (seed, epoch).
+    """
+
+    def __init__(self, builder, split):
+        parts = builder.info.splits[split].file_instructions
+        sizes = [part.examples_in_shard for part in parts]
+        takes = [
+            size - part.skip if part.take == -1 else part.take
+            for size, part in zip(sizes, parts, strict=True)
+        ]
+        starts = np.cumsum([0, *takes[:-1]])
+        self._files = (
+            tf.constant([part.filename for part in parts]),
+            tf.constant([part.skip for part in parts], tf.int64),
+            tf.constant(takes, tf.int64),
+            tf.constant(starts, tf.int64),
+        )
+        self.num_instances = sum(takes)
+        self.paths = None
+        self.class_names = _class_names(builder.info.features)
+        self.labels = self._read_labels() if self.class_names else None
+        self.fingerprint = {
+            "name": f"{builder.info.full_name} {split}",
+            "num_instances": self.num_instances,
+            "examples_in_files": takes,
+        }
+
+    def in_order(self):
+        """Every `(index, record)` once, in the order of the indices."""
+        return tf.data.Dataset.from_tensor_slices(self._files).flat_map(self._read)
+
+    def shuffled(self, seed, epoch):
+        """Every `(index, record)` once, in an order that (seed, epoch) determine."""
+        seed, epoch = tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(self._files[0])), seed=tf.stack([seed, epoch])
+        )
+        files = tuple(tf.gather(column, order) for column in self._files)
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+            self._read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return records.shuffle(
+            SHUFFLE_BUFFER, seed=seed * 1_000_003 + epoch, reshuffle_each_iteration=False
+        )
+
+    def _read(self, filename, skip, take, start):
+        records = tf.data.TFRecordDataset(filename).skip(skip).take(take)
+        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
+        return records.enumerate(start).map(
+            lambda index, example: (
+                index,
+                tf.io.parse_single_example(example, feature)["image"],
+            )
+        )
+
+    def _read_labels(self):
+        feature = {"label": tf.io.FixedLenFeature([], tf.int64)}
+        labels = []
+        for filename, skip, take in zip(*self._files[:3], strict=True):
+            records = tf.data.TFRecordDataset(filename).skip(skip).take(take)
+            for batch in records.batch(1024).prefetch(tf.data.AUTOTUNE):
+                labels.append(tf.io.parse_example(batch, feature)["label"])
+        return tf.concat(labels, axis=0).numpy()

@@ -1,0 +1,77 @@
+"""The encoder f_theta: images -> backbone -> features -> head -> unit embedding."""
+
+import keras
+
+from npid_tf.backbones.resnet import batch_norm
+
+# Mean and standard deviation of ImageNet's channels, as torchvision documents them.
+MEAN = (0.485, 0.456, 0.406)
+STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def build_encoder(
+    backbone, embedding_dim=128, head="linear", batch_norm_before_l2=False, normalize=True
+):
+    """A Keras model from images to unit embeddings, v = f_theta(x) / ||f_theta(x)||.
+
+    The layer `features` holds what the backbone gives, averaged over positions where
+    it gives maps; the layer `embedding` the L2 norm, always float32.
+
+    Args:
+        backbone: any Keras model from [batch, height, width, 3] to [batch, height,
+            width, channels] or [batch, channels].
+        embedding_dim: dimension of the embeddings.
+        head: `linear` (the paper) or `mlp` (one hidden layer as wide as the features).
+        batch_norm_before_l2: normalizes each dimension over the batch before the L2
+            norm, so that embeddings start spread over the sphere.
+        normalize: whether to scale images 0..255 to the mean and deviation of
+            ImageNet before the backbone; False for a backbone that does so itself.
+
+    Returns:
+        Model from images, 0..255 in any dtype, to float32 [batch, embedding_dim].
+
+    Raises:
+        ValueError: for an unknown head or a backbone of another output.
+    """
+    if head not in HEADS:
+        raise ValueError(f"Unknown head {head!r}. Known: {', '.join(HEADS)}.")
+    images = keras.Input(backbone.input_shape[1:])
+    x = images
+    if normalize:
+        x = keras.layers.Rescaling(
+            [1 / (255 * deviation) for deviation in STANDARD_DEVIATION],
+            [-mean / d for mean, d in zip(MEAN, STANDARD_DEVIATION, strict=True)],
+        )(x)
+    x = backbone(x)
+    if len(x.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    elif len(x.shape) == 2:
+        features = keras.layers.Identity(name="features")(x)
+    else:
+        raise ValueError(
+            "`backbone` must give [batch, height, width, channels] or [batch, "
+            f"channels]. Received: {x.shape}."
+        )
+    x = HEADS[head](features, embedding_dim)
+    if batch_norm_before_l2:
+        x = batch_norm(name="head_batch_norm")(x)
+    embedding = keras.layers.UnitNormalization(name="embedding", dtype="float32")(x)
+    return keras.Model(images, embedding, name="encoder")
+
+
+def with_features(encoder):
+    """A model sharing `encoder`'s weights that returns (features, embeddings)."""
+    features = encoder.get_layer("features").output
+    return keras.Model(encoder.input, (features, encoder.output))
+
+
+def _linear(features, embedding_dim):
+    return keras.layers.Dense(embedding_dim, name="projection")(features)
+
+
+def _mlp(features, embedding_dim):
+    hidden = keras.layers.Dense(features.shape[-1], activation="relu")(features)
+    return keras.layers.Dense(embedding_dim, name="projection")(hidden)
+
+
+HEADS = {"linear": _linear, "mlp": _mlp}

@@ -1,0 +1,125 @@
+"""Judges a trained encoder: `python -m npid_tf.evaluate --flagfile=WORKDIR/flags.cfg`.
+
+Prints a table and writes WORKDIR/evaluation/PROTOCOL.json.
+"""
+
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from npid_tf import build
+from npid_tf.config import run
+from npid_tf.encoder import with_features
+from npid_tf.evaluation.embed import embed
+from npid_tf.evaluation.knn import knn_accuracy
+
+
+def evaluate_knn(config):
+    """kNN accuracy of every feature the encoder offers, and of two baselines.
+
+    Returns a list of dicts with the keys feature, k, temperature, top1 and top5. The
+    first row of a feature whose k is 1 is its nearest-neighbor accuracy.
+    Raises ValueError where labels, images to classify or a checkpoint are missing.
+    """
+    source = build.build_source(config)
+    eval_source = build.build_eval_source(config)
+    if eval_source is None:
+        raise ValueError(
+            "kNN needs labelled images to classify. Pass --eval_split (a split of "
+            "--dataset) or --eval_dataset=folder:DIR with one sub-folder per class."
+        )
+    k_values = sorted({1, *config.k})
+    if k_values[-1] > source.num_instances:
+        raise ValueError(
+            f"`k` must be at most the {source.num_instances} training images. "
+            f"Received: {k_values[-1]}."
+        )
+    model = build.load_trained(config, source)
+    data = build.build_eval_dataset(config, source)
+    eval_data = build.build_eval_dataset(config, eval_source)
+
+    def embed_both(encoder):
+        return (
+            embed(encoder, data, source.num_instances),
+            embed(encoder, eval_data, eval_source.num_instances),
+        )
+
+    (features, embeddings), (eval_features, eval_embeddings) = embed_both(
+        with_features(model.encoder)
+    )
+    pixels, eval_pixels = embed_both(lambda images, training: _flatten(images))
+    mean = pixels.mean(axis=0)
+    untrained, eval_untrained = embed_both(build.build_fresh_encoder(config))
+    pairs = {
+        "bank as trained": (model.bank.vectors.numpy(), eval_embeddings),
+        "refreshed embeddings": (embeddings, eval_embeddings),
+        "backbone features": (features, eval_features),
+        "untrained encoder": (untrained, eval_untrained),
+        "raw pixels": (pixels, eval_pixels),
+        "raw pixels less their mean": (pixels - mean, eval_pixels - mean),
+    }
+    rows = []
+    for feature, (vectors, queries) in pairs.items():
+        accuracies = knn_accuracy(
+            _unit(queries),
+            eval_source.labels,
+            _unit(vectors),
+            source.labels,
+            k_values,
+            config.knn_temperature,
+        )
+        for k, accuracy in accuracies.items():
+            rows.append(
+                {
+                    "feature": feature,
+                    "k": k,
+                    "temperature": config.knn_temperature,
+                    **accuracy,
+                }
+            )
+    return rows
+
+
+def _flatten(images):
+    return tf.reshape(tf.cast(images, tf.float32), [tf.shape(images)[0], -1])
+
+
+def _unit(vectors):
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(norms, 1e-12)
+
+
+PROTOCOLS = {"knn": evaluate_knn}
+
+
+def write_results(config, rows):
+    """Writes WORKDIR/evaluation/PROTOCOL.json and returns its path."""
+    directory = os.path.join(config.workdir, "evaluation")
+    os.makedirs(directory, exist_ok=True)
+    path = os.path.join(directory, f"{config.protocol}.json")
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        json.dump({"dataset": config.dataset, "rows": rows}, file, indent=1)
+    os.replace(f"{path}.partial", path)
+    return path
+
+
+def main(config, arguments):
+    if arguments:
+        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+    if config.protocol not in PROTOCOLS:
+        raise ValueError(
+            f"Unknown protocol {config.protocol!r}. Known: {', '.join(PROTOCOLS)}."
+        )
+    rows = PROTOCOLS[config.protocol](config)
+    print(f"{'feature':<28}{'k':>5}{'top-1':>9}{'top-5':>9}")
+    for row in rows:
+        print(
+            f"{row['feature']:<28}{row['k']:>5}{row['top1']:>9.4f}{row['top5']:>9.4f}"
+        )
+    print(f"Written to {write_results(config, rows)}")
+
+
+if __name__ == "__main__":
+    run(main)

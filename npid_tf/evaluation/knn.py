@@ -1,0 +1,113 @@
+"""Weighted k-nearest-neighbor classification (Wu et al. 2018, section 3.4)."""
+
+import numpy as np
+import tensorflow as tf
+
+QUERIES_AT_ONCE = 512
+ROWS_AT_ONCE = 65_536
+
+
+def nearest(queries, vectors, k):
+    """The k most similar rows of each query, exactly, the most similar first.
+
+    Both are read in chunks: memory grows with neither number of rows.
+
+    Args:
+        queries: float32 [num_queries, dim].
+        vectors: float32 [num_vectors, dim].
+        k: neighbors, at most num_vectors.
+
+    Returns:
+        (similarities, indices): float32 and int32 [num_queries, k].
+
+    Raises:
+        ValueError: where k is more than there are rows.
+    """
+    if not 1 <= k <= len(vectors):
+        raise ValueError(
+            f"`k` must be in [1, {len(vectors)}], the number of rows. Received: {k}."
+        )
+    parts = [
+        _nearest_of_chunk(queries[start : start + QUERIES_AT_ONCE], vectors, k)
+        for start in range(0, len(queries), QUERIES_AT_ONCE)
+    ]
+    similarities, indices = zip(*parts, strict=True)
+    return np.concatenate(similarities), np.concatenate(indices)
+
+
+def _nearest_of_chunk(queries, vectors, k):
+    best = np.empty((len(queries), 0), np.float32)
+    indices = np.empty((len(queries), 0), np.int32)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        rows = vectors[start : start + ROWS_AT_ONCE]
+        best, indices = (
+            merged.numpy() for merged in _merge(queries, rows, best, indices, start, k)
+        )
+    return best, indices
+
+
+@tf.function(reduce_retracing=True)
+def _merge(queries, rows, best, indices, start, k):
+    similarities = tf.matmul(queries, rows, transpose_b=True)
+    found, positions = tf.math.top_k(similarities, tf.minimum(k, tf.shape(rows)[0]))
+    best = tf.concat([best, found], axis=1)
+    indices = tf.concat([indices, positions + start], axis=1)
+    best, chosen = tf.math.top_k(best, tf.minimum(k, tf.shape(best)[1]))
+    return best, tf.gather(indices, chosen, batch_dims=1)
+
+
+def class_scores(similarities, neighbor_labels, num_classes, temperature):
+    """Votes of the neighbors, each of weight exp(similarity / temperature).
+
+    similarities: float [num_queries, k]; neighbor_labels: integers of that shape.
+    Returns float64 [num_queries, num_classes], the largest weight of a query being 1.
+    """
+    similarities = similarities.astype(np.float64)
+    # The largest similarity is taken off, which leaves the order and cannot overflow.
+    strongest = similarities.max(axis=1, keepdims=True)
+    weights = np.exp((similarities - strongest) / temperature)
+    scores = np.zeros((len(similarities), num_classes))
+    queries = np.arange(len(similarities))[:, None]
+    np.add.at(scores, (queries, neighbor_labels), weights)
+    return scores
+
+
+def knn_accuracy(
+    queries, query_labels, vectors, labels, k_values=(200,), temperature=0.1
+):
+    """Accuracy of weighted kNN for several k, from one search.
+
+    Args:
+        queries: float32 [num_queries, dim], unit length; query_labels: int64.
+        vectors: float32 [num_vectors, dim], unit length; labels: int64.
+        k_values: numbers of neighbors.
+        temperature: of the votes.
+
+    Returns:
+        {k: {"top1": ..., "top5": ...}} in 0..1. A class counts for top-5 only if some
+        neighbor voted for it.
+
+    Raises:
+        ValueError: where a k is more than there are rows, or labels are missing.
+    """
+    if query_labels is None or labels is None:
+        raise ValueError(
+            "kNN needs labels of the training images and of the evaluated ones. Labels "
+            "come with digits and tfds, with folder:DIR where each class is a "
+            "sub-folder, and with `labels` in npz:FILE."
+        )
+    similarities, neighbors = nearest(queries, vectors, max(k_values))
+    num_classes = int(max(labels.max(), query_labels.max())) + 1
+    result = {}
+    for k in k_values:
+        scores = class_scores(
+            similarities[:, :k], labels[neighbors[:, :k]], num_classes, temperature
+        )
+        ranked = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+        voted = np.take_along_axis(scores, ranked, axis=1) > 0
+        hits = (ranked == query_labels[:, None]) & voted
+        result[k] = {
+            "top1": float(hits[:, 0].mean()),
+            "top5": float(hits.any(axis=1).mean()),
+        }
+    return result

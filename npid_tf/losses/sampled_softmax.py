@@ -1,0 +1,43 @@
+"""Cross-entropy over the positive and m negatives: the authors' later update."""
+
+import keras
+import tensorflow as tf
+
+from npid_tf.losses.temperature import check_temperature
+
+
+@keras.saving.register_keras_serializable("npid_tf")
+class SampledSoftmax(keras.layers.Layer):
+    """-log exp(v_i.v / tau) / (exp(v_i.v / tau) + sum_k exp(v_k.v / tau)), k sampled.
+
+    As CPC, CMC and MoCo do, without correcting for the sampling.
+
+    Args:
+        negatives: SharedNegatives or PerSampleNegatives.
+        temperature: tau.
+    """
+
+    def __init__(self, negatives, temperature=0.07, name="sampled_softmax"):
+        super().__init__(name=name, dtype="float32")
+        self.negatives = negatives
+        self.temperature = check_temperature(temperature)
+
+    def call(self, embeddings, indices, bank, seed, training=True):
+        positives = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
+        negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
+        negatives = tf.where(mask, negatives / self.temperature, -float("inf"))
+        positives = positives / self.temperature
+        logits = tf.concat([positives[:, None], negatives], axis=1)
+        return tf.reduce_logsumexp(logits, axis=1) - positives
+
+    def get_config(self):
+        return {
+            "negatives": keras.saving.serialize_keras_object(self.negatives),
+            "temperature": self.temperature,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        negatives = keras.saving.deserialize_keras_object(config.pop("negatives"))
+        return cls(negatives, **config)

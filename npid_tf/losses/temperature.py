@@ -1,0 +1,11 @@
+"""The one check that all losses share."""
+
+
+def check_temperature(temperature):
+    """Returns tau. Raises ValueError where exp(1 / tau) would leave float32."""
+    if not 0.02 <= temperature:
+        raise ValueError(
+            "`temperature` must be at least .02, since exp(1 / temperature) is summed "
+            f"over the bank in float32. Received: {temperature}."
+        )
+    return temperature

@@ -1,0 +1,1 @@
+"""What happens after training: SavedModels, and the index of the training images."""

@@ -1,0 +1,131 @@
+"""Learns an encoder: `python -m npid_tf.train --flagfile=configs/digits.cfg`.
+
+The workdir gets flags.cfg, metrics.jsonl, curves.png, TensorBoard logs and
+checkpoints. The same command again goes on where it stopped.
+"""
+
+import os
+import sys
+
+import keras
+
+from npid_tf import build
+from npid_tf.callbacks import (
+    EpochLog,
+    KNNEvaluation,
+    SaveCheckpoints,
+    StopOnNonFiniteLoss,
+)
+from npid_tf.checkpoints import Checkpoints, Position
+from npid_tf.config import run, write_flagfile
+from npid_tf.curves import plot_curves
+from npid_tf.memory_bank import initialize_by_forward_pass
+
+
+def train(config):
+    """Trains until `config.epochs` and returns the model.
+
+    Raises ValueError for flags or data that do not fit, before anything is written.
+    """
+    source = build.build_source(config)
+    strategy = build.build_strategy(config.strategy)
+    steps_per_epoch = source.num_instances // config.batch_size
+    with strategy.scope():
+        model = build.build_model(config, source.num_instances)
+        model.compile(build.build_optimizer(config, steps_per_epoch))
+    checkpoints = Checkpoints(
+        build.checkpoint_directory(config), model, source.fingerprint
+    )
+    position = checkpoints.restore()
+    is_new = position is None
+    position = position or Position()
+    dataset = build.build_train_dataset(config, source, position)
+    print_plan(config, source, model, strategy, steps_per_epoch)
+    if position.epoch >= config.epochs:
+        print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
+        return model
+    if is_new and config.bank_init == "forward":
+        initialize_by_forward_pass(
+            model.bank, model.encoder, build.build_eval_dataset(config, source)
+        )
+    if not is_new:
+        print(f"Resuming at epoch {position.epoch + 1}, step {position.step + 1}.")
+
+    os.makedirs(config.workdir, exist_ok=True)
+    write_flagfile(config, os.path.join(config.workdir, "flags.cfg"))
+    metrics_path = os.path.join(config.workdir, "metrics.jsonl")
+    callbacks = [
+        StopOnNonFiniteLoss(),
+        *knn_callbacks(config, source, build.build_eval_source(config)),
+        EpochLog(metrics_path, config.batch_size, position.epoch),
+        keras.callbacks.TensorBoard(
+            os.path.join(config.workdir, "tensorboard"), write_graph=False
+        ),
+        SaveCheckpoints(
+            checkpoints, steps_per_epoch, position, config.checkpoint_steps
+        ),
+    ]
+
+    def fit(dataset, first_epoch, last_epoch, steps):
+        model.fit(
+            dataset,
+            initial_epoch=first_epoch,
+            epochs=last_epoch,
+            steps_per_epoch=steps,
+            shuffle=False,  # The data set is shuffled; True only warns of that.
+            callbacks=callbacks,
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+
+    next_epoch = position.epoch
+    if position.step:  # The interrupted epoch has fewer steps left than the others.
+        next_epoch += 1
+        fit(dataset, position.epoch, next_epoch, steps_per_epoch - position.step)
+        dataset = build.build_train_dataset(config, source, Position(next_epoch))
+    if next_epoch < config.epochs:
+        fit(dataset, next_epoch, config.epochs, steps_per_epoch)
+    plot_curves(metrics_path, os.path.join(config.workdir, "curves.png"))
+    print(f"Finished: {config.workdir} is trained for {config.epochs} epochs.")
+    return model
+
+
+def knn_callbacks(config, source, eval_source):
+    """kNN on the bank after each epoch, where both data sets have labels."""
+    if eval_source is None or eval_source.labels is None or source.labels is None:
+        return []
+    return [
+        KNNEvaluation(
+            build.build_eval_dataset(config, eval_source),
+            eval_source.labels,
+            source.labels,
+            max(config.k),
+            config.knn_temperature,
+            config.knn_epochs,
+        )
+    ]
+
+
+def print_plan(config, source, model, strategy, steps_per_epoch):
+    """Prints what a run will do, before it starts."""
+    bank = model.bank
+    bank_bytes = bank.num_instances * bank.embedding_dim * 4
+    parameters = sum(variable.value.shape.num_elements()
+                     for variable in model.trainable_variables)  # fmt: skip
+    print(
+        f"Plan: {source.num_instances:,} images of {config.dataset}, bank "
+        f"{bank.num_instances:,} x {bank.embedding_dim} ({bank_bytes / 1e6:,.1f} MB), "
+        f"{config.backbone} with {parameters:,} parameters, {config.epochs} epochs of "
+        f"{steps_per_epoch:,} steps of {config.batch_size} images on "
+        f"{strategy.num_replicas_in_sync} device(s), in {config.workdir}",
+        flush=True,
+    )
+
+
+def main(config, arguments):
+    if arguments:
+        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+    train(config)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Installs npid_tf: `pip install .` (see README.md for the extras)."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="npid_tf",
+    version="0.1.0",
+    description="Image embeddings without labels: NPID in TensorFlow and Keras 3.",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["npid_tf", "npid_tf.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        # ScaNN's TensorFlow ops are compiled for exactly this TensorFlow.
+        "tensorflow==2.20.*",
+        "scann==1.4.2",
+        "keras~=3.15.0",
+        "tensorflow-datasets>=4.9.9",
+        "importlib_resources",  # TFDS prepares data sets with it, undeclared.
+        "absl-py",
+        "numpy",
+        "scikit-learn",
+        "matplotlib",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]==2.20.*"],
+        "serving": ["tensorflow-serving-api==2.20.*"],
+        # The last nightly: the last release does not import beside Keras 3.
+        "addons": [
+            "tfa-nightly==0.23.0.dev20240415222534; python_version < '3.12'",
+        ],
+        "benchmarks": ["torch", "faiss-cpu", "hnswlib"],
+        "test": ["pytest", "hypothesis", "ruff==0.17.*"],
+    },
+)
