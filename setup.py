@@ -1,12 +1,14 @@
 """Installs npid_tf: `pip install .` (see README.md for the extras)."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 setup(
     name="npid_tf",
     version="0.1.0",
     description="Image embeddings without labels: NPID in TensorFlow and Keras 3.",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["npid_tf", "npid_tf.*"]),

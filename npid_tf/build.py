@@ -1,4 +1,4 @@
-"""Makes the parts of a run from a `Config`: the only reader of it besides the programs."""
+"""Makes the parts of a run from a `Config`; besides the programs, nothing reads it."""
 
 import os
 
@@ -23,7 +23,7 @@ EVAL_BATCH_SIZE = 256
 
 
 def build_source(config):
-    """The images to learn. Raises ValueError for data that are unknown or unreadable."""
+    """The images to learn. Raises ValueError for unknown or unreadable data."""
     return _load(config.dataset, config.split, config, "manifest.json")
 
 

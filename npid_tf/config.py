@@ -94,8 +94,7 @@ class Config:
             raise ValueError(f"`k` must be at least 1. Received: {self.k}.")
         if self.knn_temperature <= 0:
             raise ValueError(
-                "`knn_temperature` must be positive. "
-                f"Received: {self.knn_temperature}."
+                f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
             )
         if not 0 < self.crop_fraction <= 1:
             raise ValueError(

@@ -10,7 +10,11 @@ STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def build_encoder(
-    backbone, embedding_dim=128, head="linear", batch_norm_before_l2=False, normalize=True
+    backbone,
+    embedding_dim=128,
+    head="linear",
+    batch_norm_before_l2=False,
+    normalize=True,
 ):
     """A Keras model from images to unit embeddings, v = f_theta(x) / ||f_theta(x)||.
 

@@ -85,7 +85,9 @@ class NPID(keras.Model):
         images, indices = _unpack(data)
         with tf.GradientTape() as tape:
             embeddings = self(images, training=True)  # [batch, dim]
-            losses = self._instance_losses(embeddings, indices, training=True)  # [batch]
+            losses = self._instance_losses(
+                embeddings, indices, training=True
+            )  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
             objective = tf.reduce_sum(losses) / _global_batch_size(losses)
             objective += self._regularization()

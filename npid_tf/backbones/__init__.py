@@ -24,10 +24,10 @@ BACKBONES = {
 
 
 def build_backbone(name, image_size, width=64):
-    """The backbone called `name`, with fresh weights, for square images of `image_size`.
+    """The backbone called `name`, with fresh weights, for images of one size.
 
-    width: channels of the first stage, of resnet18_cifar alone. Raises ValueError for
-    an unknown name; the known ones are listed.
+    image_size: side of the square images. width: channels of the first stage, of
+    resnet18_cifar alone. Raises ValueError for an unknown name, listing the known.
     """
     if name not in BACKBONES:
         raise ValueError(f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}.")

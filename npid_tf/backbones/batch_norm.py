@@ -32,7 +32,5 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 (self.moving_mean, mean),
                 (self.moving_variance, variance),
             ):
-                moving.assign(
-                    self.momentum * moving + (1 - self.momentum) * batch
-                )
+                moving.assign(self.momentum * moving + (1 - self.momentum) * batch)
         return outputs

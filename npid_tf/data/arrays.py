@@ -36,7 +36,9 @@ def from_arrays(images, labels=None, class_names=None, name="arrays"):
         raise ValueError(f"{name} holds no images.")
     if labels is not None:
         labels = np.asarray(labels)
-        if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        if labels.shape != (len(images),) or not np.issubdtype(
+            labels.dtype, np.integer
+        ):
             raise ValueError(
                 f"`labels` must be integers [{len(images)}], one per image. "
                 f"Received: {labels.dtype} {list(labels.shape)}."

@@ -20,7 +20,7 @@ HUE_AND_SATURATION = {"hsv": color.hsv, "yiq": color.yiq}
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A change of a batch: `function(images, draws)`, draws: float32 [batch, num_draws]."""
+    """A change of a batch, `function(images, draws)`; see `Augmentation.__call__`."""
 
     function: Callable
     num_draws: int
@@ -42,7 +42,7 @@ class Augmentation:
         return CROP_DRAWS + sum(step.num_draws for step in self.steps)
 
     def draws(self, seed, epoch, index):
-        """Uniform numbers in [0, 1), float32 [num_draws]; all arguments int64 scalars."""
+        """Uniform numbers in [0, 1), float32 [num_draws]. Arguments: int64 scalars."""
         seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
         return tf.random.stateless_uniform(
             [self.num_draws], seed=tf.random.experimental.stateless_fold_in(seed, index)
@@ -110,6 +110,6 @@ def build_augmentation(name, jitter="hsv"):
 
 
 def random_flip(images, draws):
-    """Mirrors half of the images. images: [batch, h, w, 3]; draws: float32 [batch, 1]."""
+    """Mirrors half of the images, [batch, h, w, 3]; draws: float32 [batch, 1]."""
     flipped = tf.reverse(images, axis=[2])
     return tf.where(draws[:, :, None, None] < 0.5, flipped, images)

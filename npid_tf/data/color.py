@@ -81,7 +81,7 @@ def _luma(images):
 
 
 def addons():
-    """The module tensorflow_addons. Raises ImportError, naming the extra, without it."""
+    """The module tensorflow_addons. Raises ImportError that names the extra."""
     # Imported here: Addons is an extra, and warns of its end of life when imported.
     import warnings
 

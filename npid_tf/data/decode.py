@@ -33,9 +33,7 @@ def crop(record, box):
         window = tf.stack(box(shape[0], shape[1]))
         return tf.image.decode_and_crop_jpeg(record, window, channels=3)
 
-    return tf.cond(
-        tf.io.is_jpeg(record), crop_jpeg, lambda: crop(decode(record), box)
-    )
+    return tf.cond(tf.io.is_jpeg(record), crop_jpeg, lambda: crop(decode(record), box))
 
 
 def pixels(record):

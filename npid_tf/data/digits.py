@@ -8,7 +8,7 @@ from npid_tf.data.arrays import from_arrays, split_indices
 
 
 def load_digits(split):
-    """The digits of `train` (four of five images) or `test` (every fifth), or a part."""
+    """The digits of `train` (four of five) or `test` (every fifth), or a part."""
     digits = sklearn.datasets.load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     is_test = np.arange(len(images)) % 5 == 0

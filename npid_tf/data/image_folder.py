@@ -53,9 +53,7 @@ def load_folder(directory, split="train", manifest_path=None, skip_corrupt=False
         fingerprint={
             "name": "folder",
             "num_instances": len(paths),
-            "sha256": hashlib.sha256(
-                json.dumps([paths, sizes]).encode()
-            ).hexdigest(),
+            "sha256": hashlib.sha256(json.dumps([paths, sizes]).encode()).hexdigest(),
         },
         labels=labels,
         class_names=class_names,
@@ -119,13 +117,18 @@ def _check_same_files(directory, manifest, files):
              if path not in manifest["corrupt"]}  # fmt: skip
     known = manifest["sizes"]
     added, removed = sorted(files.keys() - known), sorted(known.keys() - files)
-    resized = sorted(path for path in known if files.get(path, known[path]) != known[path])
+    resized = sorted(
+        path for path in known if files.get(path, known[path]) != known[path]
+    )
     if added or removed or resized:
         was = {"files": f"{len(known)} in the manifest of the workdir"}
         now = ", ".join(
             f"{len(paths)} {what} ({_first(paths)})"
-            for what, paths in
-            (("added", added), ("removed", removed), ("of another size", resized))
+            for what, paths in (
+                ("added", added),
+                ("removed", removed),
+                ("of another size", resized),
+            )
             if paths
         )
         check_unchanged(was, {"files": f"{now} in {directory}"})

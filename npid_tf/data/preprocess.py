@@ -21,9 +21,5 @@ def preprocess_for_eval(image, image_size, crop_fraction):
     resized = tf.image.resize(image, size, antialias=True)  # float32
     resized = tf.saturate_cast(tf.round(resized), tf.uint8)
     top, left = (size[0] - image_size) // 2, (size[1] - image_size) // 2
-    square = resized[
-        ..., top : top + image_size, left : left + image_size, :
-    ]
-    return tf.ensure_shape(
-        square, [*image.shape[:-3], image_size, image_size, 3]
-    )
+    square = resized[..., top : top + image_size, left : left + image_size, :]
+    return tf.ensure_shape(square, [*image.shape[:-3], image_size, image_size, 3])

@@ -14,7 +14,13 @@ class RandomAccess:
     """Images that `read(index)` returns, index: int64 scalar tensor."""
 
     def __init__(
-        self, read, num_instances, fingerprint, labels=None, class_names=None, paths=None
+        self,
+        read,
+        num_instances,
+        fingerprint,
+        labels=None,
+        class_names=None,
+        paths=None,
     ):
         self.read = read
         self.num_instances = num_instances

@@ -112,8 +112,15 @@ class TfdsStream:
             self._read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE
         )
         return records.shuffle(
-            SHUFFLE_BUFFER, seed=seed * 1_000_003 + epoch, reshuffle_each_iteration=False
+            SHUFFLE_BUFFER,
+            seed=seed * 1_000_003 + epoch,
+            reshuffle_each_iteration=False,
         )
+
+    def read(self, index):
+        """The record of one image, found by reading those before it."""
+        ((_, record),) = self.in_order().skip(index).take(1)
+        return record
 
     def _read(self, filename, skip, take, start):
         records = tf.data.TFRecordDataset(filename).skip(skip).take(take)

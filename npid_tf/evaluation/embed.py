@@ -16,7 +16,9 @@ def embed(model, dataset, num_instances):
         float32 array [num_instances, dim], row i that of index i, or a tuple of them.
     """
     # A last batch of another size must not trace the model again.
-    image_batch = tf.TensorSpec([None, *dataset.element_spec[0].shape[1:]], dataset.element_spec[0].dtype)
+    image_batch = tf.TensorSpec(
+        [None, *dataset.element_spec[0].shape[1:]], dataset.element_spec[0].dtype
+    )
 
     @tf.function(input_signature=[image_batch])
     def forward(images):

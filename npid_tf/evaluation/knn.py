@@ -59,17 +59,17 @@ def _merge(queries, rows, best, indices, start, k):
 def class_scores(similarities, neighbor_labels, num_classes, temperature):
     """Votes of the neighbors, each of weight exp(similarity / temperature).
 
-    similarities: float [num_queries, k]; neighbor_labels: integers of that shape.
-    Returns float64 [num_queries, num_classes], the largest weight of a query being 1.
+    similarities: float32 [num_queries, k]; neighbor_labels: int64 of that shape.
+    Returns float32 [num_queries, num_classes], in units of a query's strongest vote.
     """
-    similarities = similarities.astype(np.float64)
     # The largest similarity is taken off, which leaves the order and cannot overflow.
-    strongest = similarities.max(axis=1, keepdims=True)
-    weights = np.exp((similarities - strongest) / temperature)
-    scores = np.zeros((len(similarities), num_classes))
-    queries = np.arange(len(similarities))[:, None]
-    np.add.at(scores, (queries, neighbor_labels), weights)
-    return scores
+    strongest = tf.reduce_max(similarities, axis=1, keepdims=True)
+    weights = tf.exp((similarities - strongest) / temperature)
+    num_queries = tf.shape(similarities)[0]
+    first_cells = tf.range(num_queries, dtype=tf.int32)[:, None] * num_classes
+    cells = first_cells + tf.cast(neighbor_labels, tf.int32)
+    scores = tf.math.unsorted_segment_sum(weights, cells, num_queries * num_classes)
+    return tf.reshape(scores, [num_queries, num_classes])
 
 
 def knn_accuracy(
@@ -98,16 +98,18 @@ def knn_accuracy(
         )
     similarities, neighbors = nearest(queries, vectors, max(k_values))
     num_classes = int(max(labels.max(), query_labels.max())) + 1
-    result = {}
-    for k in k_values:
-        scores = class_scores(
-            similarities[:, :k], labels[neighbors[:, :k]], num_classes, temperature
+    return {
+        k: _accuracy(
+            class_scores(
+                similarities[:, :k], labels[neighbors[:, :k]], num_classes, temperature
+            ),
+            query_labels,
         )
-        ranked = np.argsort(-scores, axis=1, kind="stable")[:, :5]
-        voted = np.take_along_axis(scores, ranked, axis=1) > 0
-        hits = (ranked == query_labels[:, None]) & voted
-        result[k] = {
-            "top1": float(hits[:, 0].mean()),
-            "top5": float(hits.any(axis=1).mean()),
-        }
-    return result
+        for k in k_values
+    }
+
+
+def _accuracy(scores, query_labels):
+    votes, ranked = tf.math.top_k(scores, min(5, scores.shape[1]))
+    hits = (ranked.numpy() == query_labels[:, None]) & (votes.numpy() > 0)
+    return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}

@@ -43,7 +43,10 @@ class NCE(keras.layers.Layer):
     def call(self, embeddings, indices, bank, seed, training=True):
         positives = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
         negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
-        positives, negatives = positives / self.temperature, negatives / self.temperature
+        positives, negatives = (
+            positives / self.temperature,
+            negatives / self.temperature,
+        )
         z = self._estimate_z(
             tf.stop_gradient(positives), tf.stop_gradient(negatives), mask
         )

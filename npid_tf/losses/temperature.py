@@ -3,7 +3,7 @@
 
 def check_temperature(temperature):
     """Returns tau. Raises ValueError where exp(1 / tau) would leave float32."""
-    if not 0.02 <= temperature:
+    if not temperature >= 0.02:
         raise ValueError(
             "`temperature` must be at least .02, since exp(1 / temperature) is summed "
             f"over the bank in float32. Received: {temperature}."

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from npid_tf.data.decode import decode
 from npid_tf.data.preprocess import preprocess_for_eval
-from npid_tf.evaluation.knn import class_scores_in_graph
+from npid_tf.evaluation.knn import class_scores
 
 DESCRIPTION = os.path.join("assets.extra", "npid_tf.json")
 
@@ -81,7 +81,7 @@ class NeighborFinder(tf.Module):
         similarities, ids = tf.math.top_k(similarities, self.k)
         found = {"ids": tf.cast(ids, tf.int64), "similarities": similarities}
         if self.labels is not None:
-            scores = class_scores_in_graph(
+            scores = class_scores(
                 similarities,
                 tf.gather(self.labels, ids),
                 self.num_classes,
@@ -90,3 +90,68 @@ class NeighborFinder(tf.Module):
             total = tf.reduce_sum(scores, axis=1, keepdims=True)
             found["class_probabilities"] = scores / total
         return found
+
+
+def save_model(module, signatures, directory, description):
+    """Writes a SavedModel and, beside its variables, a description of what it is.
+
+    signatures: {name: tf.function}. description: dict, for `read_description`.
+    """
+    tf.saved_model.save(module, directory, signatures=signatures)
+    path = os.path.join(directory, DESCRIPTION)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(description, file, indent=1)
+
+
+def read_description(directory):
+    """The description of a SavedModel that `save_model` wrote.
+
+    Raises ValueError where there is none.
+    """
+    path = os.path.join(directory, DESCRIPTION)
+    if not os.path.isfile(path):
+        raise ValueError(f"{directory} is no model exported by npid_tf: no {path}.")
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def encoder_hash(encoder):
+    """Tells encoders apart: SHA-256 of all weights, in the order of the layers."""
+    digest = hashlib.sha256()
+    for variable in encoder.weights:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def write_warmup(directory, model_name, image_size):
+    """Adds the requests that TF Serving replays when it loads the encoder.
+
+    Raises ImportError, naming the extra, without tensorflow-serving-api.
+    """
+    try:
+        from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+    except ImportError as error:
+        raise ImportError(
+            "The warm-up record needs tensorflow-serving-api: pip install "
+            "'npid_tf[serving]'."
+        ) from error
+    images = np.zeros((1, image_size, image_size, 3), np.uint8)
+    file = tf.io.encode_jpeg(images[0]).numpy()
+    inputs = {
+        "serving_default": {"images": tf.make_tensor_proto(images)},
+        "serving_bytes": {"image_bytes": tf.make_tensor_proto([file])},
+    }
+    path = os.path.join(directory, "assets.extra", "tf_serving_warmup_requests")
+    with tf.io.TFRecordWriter(path) as writer:
+        for signature, tensors in inputs.items():
+            request = predict_pb2.PredictRequest(
+                model_spec=model_pb2.ModelSpec(
+                    name=model_name, signature_name=signature
+                ),
+                inputs=tensors,
+            )
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request)
+            )
+            writer.write(log.SerializeToString())

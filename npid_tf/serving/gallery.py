@@ -1,0 +1,45 @@
+"""A page of queries and their neighbors, in one HTML file."""
+
+import base64
+import html
+import os
+
+import tensorflow as tf
+
+HEAD = """<!doctype html>
+<meta charset="utf-8">
+<title>Neighbors</title>
+<style>
+body { font-family: sans-serif; margin: 2em; }
+section { display: flex; flex-wrap: wrap; gap: 1em; margin-bottom: 2em; }
+figure { margin: 0; width: 128px; font-size: 12px; overflow-wrap: anywhere; }
+figure:first-child { border-right: 2px solid; padding-right: 1em; }
+img { width: 128px; image-rendering: pixelated; }
+</style>
+"""
+
+
+def write_gallery(path, queries, results):
+    """Writes a page with a row for each query: itself, then its neighbors.
+
+    Args:
+        path: of the HTML file.
+        queries: (name, uint8 image [height, width, 3]) of each query.
+        results: for each query, the (caption, image) of its neighbors.
+    """
+    rows = [
+        [_figure(*query), *(_figure(*neighbor) for neighbor in neighbors)]
+        for query, neighbors in zip(queries, results, strict=True)
+    ]
+    sections = [f"<section>\n{chr(10).join(row)}\n</section>\n" for row in rows]
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(HEAD + "".join(sections))
+    os.replace(f"{path}.partial", path)
+
+
+def _figure(caption, image):
+    encoded = base64.b64encode(tf.io.encode_png(image).numpy()).decode()
+    return (
+        f'<figure><img src="data:image/png;base64,{encoded}" alt="">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
