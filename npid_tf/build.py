@@ -1,5 +1,6 @@
 """Makes the parts of a run from a `Config`; besides the programs, nothing reads it."""
 
+import functools
 import os
 
 import keras
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from npid_tf import losses
 from npid_tf.backbones import build_backbone
-from npid_tf.checkpoints import list_checkpoints, restore_variables
+from npid_tf.checkpoints import Checkpoints
 from npid_tf.data.arrays import load_npz
 from npid_tf.data.augment import build_augmentation
 from npid_tf.data.digits import load_digits
@@ -32,7 +33,8 @@ def build_eval_source(config):
     if config.eval_dataset is None and config.eval_split is None:
         return None
     dataset = config.eval_dataset or config.dataset
-    return _load(dataset, config.eval_split or "train", config, "eval_manifest.json")
+    # Without a manifest: no bank ties these images to their numbers.
+    return _load(dataset, config.eval_split or "train", config, None)
 
 
 def _load(dataset, split, config, manifest):
@@ -44,7 +46,7 @@ def _load(dataset, split, config, manifest):
     if kind == "tfds" and name:
         return load_tfds(name, split, config.data_dir)
     if kind == "folder" and name:
-        path = os.path.join(config.workdir, manifest)
+        path = os.path.join(config.workdir, manifest) if manifest else None
         return load_folder(name, split, path, config.skip_corrupt)
     raise ValueError(
         f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, npz:FILE."
@@ -147,7 +149,7 @@ def build_optimizer(config, steps_per_epoch):
     schedule = build_schedule(
         config.schedule,
         config.learning_rate,
-        max(1, steps_per_epoch // accumulation),
+        steps_per_epoch,
         config.epochs,
         config.decay_epochs,
         config.warmup_epochs,
@@ -166,10 +168,17 @@ def build_strategy(name):
         name = "mirrored" if len(gpus) > 1 else "one_device"
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored_strategy(tuple(device.name for device in devices))
     if name == "one_device":
         return tf.distribute.get_strategy()
     raise ValueError(f"Unknown strategy {name!r}. Known: auto, mirrored, one_device.")
+
+
+@functools.cache
+def _mirrored_strategy(devices):
+    # One a process: each numbers its collective operations from the same start, and
+    # those of a second one fail where their shapes differ from the first one's.
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def checkpoint_directory(config):
@@ -180,14 +189,13 @@ def checkpoint_directory(config):
 def load_trained(config, source):
     """NPID as the newest checkpoint of the workdir has it.
 
-    Raises ValueError where the workdir holds none.
+    Raises ValueError where the workdir holds none, or one of other data.
     """
-    checkpoints = list_checkpoints(checkpoint_directory(config))
-    if not checkpoints:
+    model = build_model(config, source.num_instances)
+    directory = checkpoint_directory(config)
+    if Checkpoints(directory, model, source.fingerprint).restore() is None:
         raise ValueError(
             f"No checkpoint in {config.workdir}: nothing is trained there yet. Run "
             "`python -m npid_tf.train` with the same flags first."
         )
-    model = build_model(config, source.num_instances)
-    restore_variables(checkpoints[-1], model)
     return model

@@ -122,7 +122,8 @@ def define_flags():
         if isinstance(default, tuple):
             default = [str(value) for value in default]
         _DEFINE[field.type](field.name, default, field.metadata["help"])
-        flags.declare_key_flag(field.name)
+        # `declare_key_flag` would declare it for this module; --help asks the program.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
 
 
 def config_from_flags():
@@ -155,7 +156,7 @@ def write_flagfile(config, path):
         value = getattr(config, field.name)
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
-        if value is not None and value != "":
+        if value is not None:
             lines.append(f"--{field.name}={value}\n")
     partial = f"{path}.partial"
     with open(partial, "w", encoding="utf-8") as file:

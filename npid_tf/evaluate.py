@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.config import run
+from npid_tf.data.source import check_same_classes
 from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
@@ -30,6 +31,7 @@ def evaluate_knn(config):
             "kNN needs labelled images to classify. Pass --eval_split (a split of "
             "--dataset) or --eval_dataset=folder:DIR with one sub-folder per class."
         )
+    check_same_classes(source, eval_source)
     k_values = sorted({1, *config.k})
     if k_values[-1] > source.num_instances:
         raise ValueError(

@@ -81,6 +81,10 @@ class NPID(keras.Model):
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
 
+    def compile_from_config(self, config):
+        # Keras's own leaves a model that overrides `compile` without its optimizer.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
     def train_step(self, data):
         images, indices = _unpack(data)
         with tf.GradientTape() as tape:
@@ -162,12 +166,13 @@ def _unpack(data):
             "images. Received: "
             + ("images alone." if indices is None else "sample weights as well.")
         )
+    indices = tf.convert_to_tensor(indices)  # NumPy's, where a batch is run eagerly.
     if not indices.dtype.is_integer:
         raise ValueError(
             "`indices` must be integers, the number of each image. Received: "
             f"{indices.dtype.name}."
         )
-    return images, indices
+    return images, tf.cast(indices, tf.int64)
 
 
 def _global_batch_size(losses):

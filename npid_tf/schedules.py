@@ -12,15 +12,21 @@ def build_schedule(
         name: `step` (times .1 at each of decay_epochs, the authors') or `cosine`
             (to 0 at the end).
         learning_rate: the peak.
-        steps_per_epoch: updates of the weights in an epoch.
+        steps_per_epoch: batches in an epoch. Keras's schedules count batches, also
+            where an optimizer accumulates the gradients of several.
         num_epochs: length of the run.
         decay_epochs: where `step` drops.
         warmup_epochs: epochs in which the rate rises linearly from 0; `cosine` alone.
 
     Raises:
-        ValueError: for an unknown name, or a warm-up of `step`.
+        ValueError: for an unknown name, a warm-up of `step`, or one without an end.
     """
     if name == "cosine":
+        if warmup_epochs >= num_epochs:
+            raise ValueError(
+                "`warmup_epochs` must be less than the epochs of the run. Received: "
+                f"warmup_epochs={warmup_epochs}, epochs={num_epochs}."
+            )
         warmup_steps = warmup_epochs * steps_per_epoch
         return keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup_steps else learning_rate,
@@ -34,8 +40,11 @@ def build_schedule(
                 "`warmup_epochs` needs the schedule cosine. Received: schedule=step, "
                 f"warmup_epochs={warmup_epochs}."
             )
+        # Keras's boundaries are the last steps of a rate, and it wants one at least:
+        # the step -1 is before the run.
+        last_steps = [epoch * steps_per_epoch - 1 for epoch in sorted(decay_epochs)]
+        rates = [learning_rate * 0.1**drops for drops in range(len(decay_epochs) + 1)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(
-            [epoch * steps_per_epoch for epoch in decay_epochs],
-            [learning_rate * 0.1**drops for drops in range(len(decay_epochs) + 1)],
+            [-1, *last_steps], [learning_rate, *rates]
         )
     raise ValueError(f"Unknown schedule {name!r}. Known: cosine, step.")

@@ -19,6 +19,7 @@ from npid_tf.callbacks import (
 from npid_tf.checkpoints import Checkpoints, Position
 from npid_tf.config import run, write_flagfile
 from npid_tf.curves import plot_curves
+from npid_tf.data.source import check_same_classes
 from npid_tf.memory_bank import initialize_by_forward_pass
 
 
@@ -28,6 +29,9 @@ def train(config):
     Raises ValueError for flags or data that do not fit, before anything is written.
     """
     source = build.build_source(config)
+    eval_source = build.build_eval_source(config)
+    if eval_source is not None:
+        check_same_classes(source, eval_source)
     strategy = build.build_strategy(config.strategy)
     steps_per_epoch = source.num_instances // config.batch_size
     with strategy.scope():
@@ -56,7 +60,7 @@ def train(config):
     metrics_path = os.path.join(config.workdir, "metrics.jsonl")
     callbacks = [
         StopOnNonFiniteLoss(),
-        *knn_callbacks(config, source, build.build_eval_source(config)),
+        *knn_callbacks(config, source, eval_source),
         EpochLog(metrics_path, config.batch_size, position.epoch),
         keras.callbacks.TensorBoard(
             os.path.join(config.workdir, "tensorboard"), write_graph=False

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import types
+import zipfile
 
 import numpy as np
 import tensorflow as tf
@@ -67,14 +68,19 @@ def load_npz(path, split):
     if not os.path.isfile(path):
         raise ValueError(f"No file {path}. Expected an .npz file with `images`.")
     try:
-        arrays = np.load(path)
-        images = arrays["images"]
-        labels = arrays["labels"] if "labels" in arrays.files else None
-    except (ValueError, KeyError, OSError) as error:
+        with np.lib.npyio.NpzFile(path) as arrays:
+            images = arrays["images"]
+            labels = arrays["labels"] if "labels" in arrays.files else None
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} must be an .npz file with an array `images` and, optionally, "
             f"`labels`. Received: {error}"
         ) from error
+    if labels is not None and labels.shape[:1] != images.shape[:1]:
+        raise ValueError(
+            f"{path} must hold one label per image. Received: `images` "
+            f"{list(images.shape)}, `labels` {list(labels.shape)}."
+        )
     chosen = split_indices({"train": len(images)}, split)["train"]
     labels = None if labels is None else labels[chosen]
     return from_arrays(images[chosen], labels, name=os.path.basename(path))
@@ -84,7 +90,7 @@ def split_indices(num_examples, split):
     """Slices that a split such as `train[:80%]` takes of each named part.
 
     num_examples: {name: count}. Returns {name: slice}, with one name.
-    Raises ValueError for an unknown name; the known ones are listed.
+    Raises ValueError for an unknown name, with the known ones, and for an empty part.
     """
     # TFDS asks only these of its own SplitInfo.
     infos = {
@@ -100,5 +106,7 @@ def split_indices(num_examples, split):
         ) from error
     if len(parts) != 1:
         raise ValueError(f"`split` must name one part. Received: {split!r}.")
-    part = parts[0]
-    return {part.splitname: slice(part.from_, part.to)}
+    part = slice(parts[0].from_, parts[0].to)
+    if not len(range(num_examples[parts[0].splitname])[part]):
+        raise ValueError(f"Split {split!r} holds no images.")
+    return {parts[0].splitname: part}

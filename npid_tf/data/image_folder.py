@@ -44,7 +44,8 @@ def load_folder(directory, split="train", manifest_path=None, skip_corrupt=False
 
     chosen = split_indices({"train": len(manifest["paths"])}, split)["train"]
     paths = manifest["paths"][chosen]
-    labels, class_names = _labels(paths)
+    # Of all files: a class has the same number in every part.
+    labels, class_names = _labels(manifest["paths"])
     full_paths = tf.constant([os.path.join(directory, path) for path in paths])
     sizes = [manifest["sizes"][path] for path in paths]
     return RandomAccess(
@@ -55,7 +56,7 @@ def load_folder(directory, split="train", manifest_path=None, skip_corrupt=False
             "num_instances": len(paths),
             "sha256": hashlib.sha256(json.dumps([paths, sizes]).encode()).hexdigest(),
         },
-        labels=labels,
+        labels=None if labels is None else labels[chosen],
         class_names=class_names,
         paths=[os.path.join(directory, path) for path in paths],
     )
@@ -65,12 +66,20 @@ def _list_images(directory):
     """{path relative to directory: bytes}, sorted by path."""
     if not os.path.isdir(directory):
         raise ValueError(f"No folder {directory}. --dataset=folder:DIR needs one.")
-    files = {}
+    files, folders = {}, {}
     for root, _, names in os.walk(directory, onerror=_raise, followlinks=True):
+        first = folders.setdefault(os.path.realpath(root), root)
+        if first != root:
+            raise ValueError(
+                f"{root} and {first} are the same folder, by a symbolic link, and "
+                "would number its images twice. Remove one of them."
+            )
         for name in names:
             if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
                 path = os.path.join(root, name)
-                files[os.path.relpath(path, directory)] = os.path.getsize(path)
+                # A link to nowhere is told of with the files that do not decode.
+                size = os.path.getsize(path) if os.path.exists(path) else 0
+                files[os.path.relpath(path, directory)] = size
     if not files:
         raise ValueError(
             f"No images in {directory}. Expected files ending in "
@@ -102,7 +111,7 @@ def _make_manifest(directory, files, skip_corrupt):
             f"JPEG, PNG, BMP or GIF: {_first(corrupt)}. Repair or remove them, or pass "
             "--skip_corrupt to train without them."
         )
-    paths = [path for path in files if path not in set(corrupt)]
+    paths = [path for path, is_good in zip(files, good, strict=True) if is_good]
     if not paths:
         raise ValueError(f"No file in {directory} decodes as an image.")
     return {
@@ -113,8 +122,8 @@ def _make_manifest(directory, files, skip_corrupt):
 
 
 def _check_same_files(directory, manifest, files):
-    files = {path: size for path, size in files.items()
-             if path not in manifest["corrupt"]}  # fmt: skip
+    corrupt = set(manifest["corrupt"])
+    files = {path: size for path, size in files.items() if path not in corrupt}
     known = manifest["sizes"]
     added, removed = sorted(files.keys() - known), sorted(known.keys() - files)
     resized = sorted(

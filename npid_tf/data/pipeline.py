@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from npid_tf.data.crop import random_box
+from npid_tf.data.crop import NUM_DRAWS, random_box
 from npid_tf.data.decode import crop, pixels
 from npid_tf.data.preprocess import preprocess_for_eval
 
@@ -53,7 +53,7 @@ def make_train_dataset(
             image = crop(
                 record,
                 lambda height, width: random_box(
-                    draws, height, width, augmentation.crop_scale
+                    draws[:NUM_DRAWS], height, width, augmentation.crop_scale
                 ),
             )
             image = tf.image.resize(image, [image_size, image_size])

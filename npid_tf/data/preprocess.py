@@ -7,7 +7,7 @@ def preprocess_for_eval(image, image_size, crop_fraction):
     """Resizes the shorter side to image_size / crop_fraction, keeps the central square.
 
     image: uint8 [..., height, width, 3]. Returns uint8 [..., image_size, image_size,
-    3]; an image that has this size already is returned as it is.
+    3]; with crop_fraction 1, an image that has this size is returned as it is.
     """
     shape = tf.shape(image)
     height, width = shape[-3], shape[-2]

@@ -50,6 +50,20 @@ class RandomAccess:
         )
 
 
+def check_same_classes(source, eval_source):
+    """Raises ValueError where two sources number different classes."""
+    names, eval_names = source.class_names, eval_source.class_names
+    if None not in (names, eval_names) and names != eval_names:
+        raise ValueError(
+            "The images to classify must have the classes of the training images. "
+            f"Received: {_abridged(eval_names)}, expected {_abridged(names)}."
+        )
+
+
+def _abridged(names):
+    return f"{len(names)} ({', '.join(names[:10])}{', ...' * (len(names) > 10)})"
+
+
 def check_unchanged(saved, current):
     """Raises ValueError that says what differs between two fingerprints (dicts)."""
     changes = [

@@ -19,7 +19,7 @@ def load_tfds(name, split, data_dir=None):
     `label`.
 
     split: as TFDS writes it, such as `train[:90%]`.
-    Raises ValueError where the data set is unknown or not prepared.
+    Raises ValueError where the data set is unknown, not prepared or without images.
     """
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -27,7 +27,7 @@ def load_tfds(name, split, data_dir=None):
         raise ValueError(
             f"Unknown TFDS data set {name!r}; see tensorflow.org/datasets/catalog."
         ) from error
-    if not builder.info.splits:
+    if not builder.is_prepared():
         raise ValueError(
             f"{name} is not prepared in {builder.data_path}. Pass its --data_dir, or "
             f"prepare it with `tfds build {name} --data_dir=DIR`."
@@ -39,7 +39,14 @@ def load_tfds(name, split, data_dir=None):
             f"Unknown split {split!r} of {name}. Known: "
             f"{', '.join(builder.info.splits)}, and parts of them such as train[:90%]."
         ) from error
-    shape = builder.info.features["image"].shape
+    if not num_instances:
+        raise ValueError(f"Split {split!r} of {name} holds no images.")
+    features = builder.info.features
+    if "image" not in features:
+        raise ValueError(
+            f"{name} has no feature `image`. Its features: {', '.join(features)}."
+        )
+    shape = features["image"].shape
     if None not in shape and num_instances * math.prod(shape) <= IN_MEMORY_BYTES:
         return _load_into_memory(builder, split)
     return TfdsStream(builder, split)
@@ -49,20 +56,22 @@ def _load_into_memory(builder, split):
     # One file at a time, so that the order is that of the files.
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=split, read_config=in_order)
-    features = builder.info.features
-    keys = [key for key in ("image", "label") if key in features]
+    class_names = _class_names(builder.info.features)
+    keys = ("image", "label") if class_names else ("image",)
     dataset = dataset.map(lambda example: {key: example[key] for key in keys})
     columns = next(iter(dataset.batch(builder.info.splits[split].num_examples)))
     return from_arrays(
         columns["image"].numpy(),
-        columns["label"].numpy() if "label" in columns else None,
-        class_names=_class_names(features),
+        columns["label"].numpy() if class_names else None,
+        class_names=class_names,
         name=f"{builder.info.full_name} {split}",
     )
 
 
 def _class_names(features):
-    return tuple(features["label"].names) if "label" in features else None
+    # A `label` that is a number or a list names no classes.
+    label = dict(features).get("label")
+    return tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
 
 
 class TfdsStream:
@@ -75,11 +84,7 @@ class TfdsStream:
 
     def __init__(self, builder, split):
         parts = builder.info.splits[split].file_instructions
-        sizes = [part.examples_in_shard for part in parts]
-        takes = [
-            size - part.skip if part.take == -1 else part.take
-            for size, part in zip(sizes, parts, strict=True)
-        ]
+        takes = [part.take for part in parts]
         starts = np.cumsum([0, *takes[:-1]])
         self._files = (
             tf.constant([part.filename for part in parts]),
@@ -111,11 +116,17 @@ class TfdsStream:
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
             self._read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE
         )
-        return records.shuffle(
-            SHUFFLE_BUFFER,
-            seed=seed * 1_000_003 + epoch,
+        # `Dataset.shuffle` would mix TensorFlow's global seed into the order.
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(records),
+            buffer_size=SHUFFLE_BUFFER,
+            seed=seed,
+            seed2=epoch + 1,  # Two zeros would ask for a random seed.
+            output_types=[tf.int64, tf.string],
+            output_shapes=[[], []],
             reshuffle_each_iteration=False,
         )
+        return tf.data.experimental.from_variant(shuffled, records.element_spec)
 
     def read(self, index):
         """The record of one image, found by reading those before it."""

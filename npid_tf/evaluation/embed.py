@@ -20,7 +20,7 @@ def embed(model, dataset, num_instances):
         [None, *dataset.element_spec[0].shape[1:]], dataset.element_spec[0].dtype
     )
 
-    @tf.function(input_signature=[image_batch])
+    @tf.function(input_signature=[image_batch], autograph=False)
     def forward(images):
         return tf.nest.flatten(model(images, training=False))
 

@@ -40,9 +40,9 @@ def _nearest_of_chunk(queries, vectors, k):
     indices = np.empty((len(queries), 0), np.int32)
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = vectors[start : start + ROWS_AT_ONCE]
-        best, indices = (
-            merged.numpy() for merged in _merge(queries, rows, best, indices, start, k)
-        )
+        # As a tensor: a number would trace the function again for every chunk.
+        merged = _merge(queries, rows, best, indices, tf.constant(start), k)
+        best, indices = (part.numpy() for part in merged)
     return best, indices
 
 

@@ -3,9 +3,13 @@
 
 A loss is a Keras layer, so that what it keeps (NCE's Z) is saved with the model:
 `loss(embeddings, indices, bank=, seed=, training=)` returns float32 [batch], one value
-per image. embeddings: float32 [batch, dim], unit length; indices: int64 [batch], the
-row of each image; bank: MemoryBank; seed: int64 [2], another in every step; training: whether to
-update what the loss keeps.
+per image.
+
+    embeddings: float32 [batch, dim], unit length
+    indices: int64 [batch], the row of each image
+    bank: MemoryBank
+    seed: int64 [2], another in every step
+    training: whether to update what the loss keeps
 """
 
 from npid_tf.losses.nce import NCE

@@ -25,6 +25,10 @@ class _Negatives:
             "num_negatives": self.num_negatives,
         }
 
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
 
 @keras.saving.register_keras_serializable("npid_tf")
 class SharedNegatives(_Negatives):

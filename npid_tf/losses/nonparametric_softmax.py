@@ -1,5 +1,7 @@
 """The exact non-parametric softmax, Eq. 2, in one pass over the bank."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -62,17 +64,16 @@ def _exponential_sums(queries, bank):
     batch = tf.shape(queries)[0]
     chunk = chunk_size(queries.shape[0] or 128, num_instances)
 
-    def add_chunk(start, total, weighted):
-        stop = tf.minimum(start + chunk, num_instances)
-        rows = bank.lookup(tf.range(start, stop))  # [chunk, dim]
-        weights = tf.exp(tf.matmul(queries, rows, transpose_b=True))  # [batch, chunk]
+    def add_rows(size, start, total, weighted):
+        rows = bank.lookup(start + tf.range(size))  # [size, dim]
+        weights = tf.exp(tf.matmul(queries, rows, transpose_b=True))  # [batch, size]
         total += tf.reduce_sum(weights, axis=1)
         weighted += tf.matmul(weights, rows)
-        return stop, total, weighted
+        return start + size, total, weighted
 
-    _, total, weighted = tf.while_loop(
-        lambda start, *_: start < num_instances,
-        add_chunk,
+    sums = tf.while_loop(
+        lambda start, *_: start + chunk <= num_instances,
+        functools.partial(add_rows, chunk),
         (tf.constant(0), tf.zeros([batch]), tf.zeros([batch, dim])),
         shape_invariants=(
             tf.TensorShape([]),
@@ -81,6 +82,8 @@ def _exponential_sums(queries, bank):
         ),
         parallel_iterations=1,  # One chunk in memory at a time.
     )
+    # The last rows are apart, since XLA wants chunks of one size.
+    _, total, weighted = add_rows(num_instances % chunk, *sums)
     return total, weighted
 
 

@@ -1,0 +1,172 @@
+"""Prepared TFDS data sets: in memory, from their files, and what cannot be read."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from npid_tf.data.decode import decode
+from npid_tf.data.tfds import TfdsStream, load_tfds
+
+
+def numbers(dataset, images):
+    """Which of `images` each record is, by the index under which it came."""
+    known = {image.tobytes(): number for number, image in enumerate(images)}
+    return {int(i): known[decode(record).numpy().tobytes()] for i, record in dataset}
+
+
+def indices(dataset):
+    return [int(index) for index, _ in dataset]
+
+
+def order_in_files(tfds_dir, split, images):
+    """Which of `images` TFDS itself reads, one file after the other."""
+    dataset = tfds.load(
+        "tiny:1.0.0",
+        split=split,
+        data_dir=tfds_dir,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+    )
+    known = {image.tobytes(): number for number, image in enumerate(images)}
+    return [known[example["image"].numpy().tobytes()] for example in dataset]
+
+
+@pytest.mark.parametrize("split", ["train", "train[35%:85%]", "train[3:4]"])
+def test_indices_are_positions_in_the_split(tfds_dir, images, split):
+    stream = load_tfds("tiny", split, tfds_dir)
+    expected = order_in_files(tfds_dir, split, images)
+    assert isinstance(stream, TfdsStream)
+    assert stream.num_instances == len(expected)
+    assert indices(stream.in_order()) == list(range(len(expected)))
+    in_order = numbers(stream.in_order(), images)
+    assert list(in_order.values()) == expected
+    assert stream.labels.tolist() == [number % 3 for number in expected]
+    assert stream.class_names == ("ant", "bee", "cat")
+    shuffled = stream.shuffled(0, 0)
+    assert numbers(shuffled, images) == in_order
+    assert len(indices(shuffled)) == len(expected)
+
+
+def test_orders_are_repeatable_and_differ_between_epochs_and_seeds(tfds_dir):
+    def orders():
+        stream = load_tfds("tiny", "train", tfds_dir)
+        return [
+            tuple(indices(stream.shuffled(seed, epoch)))
+            for seed, epoch in [(0, 0), (0, 1), (2**40, 0)]
+        ]
+
+    first = orders()
+    assert len(set(first)) == 3
+    # A restarted program may have another global seed.
+    tf.random.set_seed(1234)
+    assert orders() == first
+
+
+def test_records_mix_across_files(tfds_dir):
+    stream = load_tfds("tiny", "train", tfds_dir)
+    files = np.array([index // 5 for index in indices(stream.shuffled(0, 0))])
+    assert len(set(files[:10])) > 2
+
+
+def test_read_gives_the_record_of_an_index(tfds_dir):
+    stream = load_tfds("tiny", "train[4:14]", tfds_dir)
+    records = [record for _, record in stream.in_order()]
+    for index in (0, 6):
+        assert stream.read(tf.constant(index, tf.int64)) == records[index]
+
+
+def test_fingerprint_tells_parts_apart(tfds_dir):
+    first, second, again = (
+        load_tfds("tiny", split, tfds_dir).fingerprint
+        for split in ("train[:10]", "train[10:]", "train[:10]")
+    )
+    assert first == again != second
+
+
+@pytest.fixture(scope="module")
+def odd_dir(tmp_path_factory):
+    """Data sets without images, and with labels that are no classes."""
+    directory = tmp_path_factory.mktemp("odd")
+    image = tfds.features.Image(shape=(4, 4, 1), encoding_format="png")
+    zeros = np.zeros((4, 4, 1), np.uint8)
+    for name, features, example in (
+        ("text_only", {"text": tfds.features.Text()}, {"text": "a"}),
+        (
+            "scored",
+            {"image": image, "label": np.float32},
+            {"image": zeros, "label": 0.5},
+        ),
+        ("bare", {"image": image}, {"image": zeros}),
+    ):
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version="1.0.0",
+            features=tfds.features.FeaturesDict(features),
+            split_datasets={"train": [(0, example), (1, example)]},
+            data_dir=directory,
+        )
+    return str(directory)
+
+
+@pytest.mark.parametrize("name", ["scored", "bare"])
+def test_small_images_without_classes_are_read_into_memory(odd_dir, name):
+    source = load_tfds(name, "train", odd_dir)
+    assert (source.num_instances, source.labels, source.class_names) == (2, None, None)
+    assert source.read(1).shape == (4, 4, 3)
+
+
+def test_a_data_set_without_images_is_refused(odd_dir):
+    with pytest.raises(ValueError, match=r"text_only has no feature `image`.*text"):
+        load_tfds("text_only", "train", odd_dir)
+
+
+def test_an_unknown_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Unknown TFDS data set 'cifar11'"):
+        load_tfds("cifar11", "train", str(tmp_path))
+
+
+def test_an_unprepared_data_set_says_how_to_prepare_it(tmp_path):
+    with pytest.raises(ValueError, match=r"mnist is not prepared.*tfds build mnist"):
+        load_tfds("mnist", "train", str(tmp_path))
+
+
+@pytest.mark.parametrize("split", ["test", "train[:21]", "train[", ""])
+def test_an_unknown_split_lists_the_known_ones(tfds_dir, split):
+    with pytest.raises(ValueError, match="Known: train, and parts"):
+        load_tfds("tiny", split, tfds_dir)
+
+
+def test_an_empty_part_is_refused(tfds_dir):
+    with pytest.raises(ValueError, match="holds no images"):
+        load_tfds("tiny", "train[:1%]", tfds_dir)
+
+
+def cifar10_labels(split, directory):
+    dataset = tfds.load(
+        "cifar10",
+        split=split,
+        data_dir=directory,
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    return np.concatenate([batch["label"] for batch in dataset.batch(1000)])
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 50_000), ("test", 10_000)])
+def test_cifar10_is_read_into_memory_in_the_order_of_its_files(
+    cifar10_dir, split, count
+):
+    source = load_tfds("cifar10", split, cifar10_dir)
+    assert source.num_instances == count
+    assert source.class_names[0] == "airplane"
+    np.testing.assert_array_equal(source.labels, cifar10_labels(split, cifar10_dir))
+
+
+def test_a_part_of_cifar10_is_the_start_of_the_whole(cifar10_dir):
+    source = load_tfds("cifar10", "train[:1%]", cifar10_dir)
+    assert source.num_instances == 500
+    assert source.read(499).shape == (32, 32, 3)
+    builder = tfds.builder("cifar10", data_dir=cifar10_dir)
+    stream = TfdsStream(builder, "train[:1%]")
+    np.testing.assert_array_equal(source.labels, stream.labels)
+    for index, record in stream.in_order().take(50):
+        np.testing.assert_array_equal(decode(record), source.read(index))

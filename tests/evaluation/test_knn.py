@@ -1,0 +1,95 @@
+"""kNN against full sorts and float64 loops, and on toy data."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npid_tf.evaluation import knn
+from npid_tf.evaluation.knn import class_scores, knn_accuracy, nearest
+
+
+@given(
+    num_queries=st.integers(1, 12),
+    num_vectors=st.integers(1, 30),
+    k=st.integers(1, 30),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=25, deadline=None)
+def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, seed):
+    k = min(k, num_vectors)
+    random = np.random.default_rng(seed)
+    # Small whole numbers: products are exact and many tie, the lower row is first.
+    queries = random.integers(-3, 4, [num_queries, 3]).astype(np.float32)
+    vectors = random.integers(-3, 4, [num_vectors, 3]).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knn, "QUERIES_AT_ONCE", 5)
+        patch.setattr(knn, "ROWS_AT_ONCE", 7)
+        similarities, indices = nearest(queries, vectors, k)
+    products = queries @ vectors.T
+    expected = np.argsort(-products, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_array_equal(
+        similarities, np.take_along_axis(products, expected, axis=1)
+    )
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_beyond_the_rows_is_refused(k):
+    with pytest.raises(ValueError, match=r"\[1, 3\].*Received: "):
+        nearest(np.eye(2, 4, dtype=np.float32), np.eye(3, 4, dtype=np.float32), k)
+
+
+def test_class_scores_equal_a_float64_loop():
+    random = np.random.default_rng(0)
+    similarities = random.uniform(-1, 1, [6, 9]).astype(np.float32)
+    labels = random.integers(0, 4, [6, 9])
+    expected = np.zeros([6, 4])
+    for query in range(6):
+        for similarity, label in zip(similarities[query], labels[query], strict=True):
+            expected[query, label] += np.exp(np.float64(similarity) / 0.1)
+        expected[query] /= np.exp(np.float64(similarities[query].max()) / 0.1)
+    scores = class_scores(similarities, labels, 4, 0.1).numpy()
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_class_scores_do_not_overflow_at_a_low_temperature():
+    scores = class_scores(np.float32([[1.0, 0.9]]), np.array([[1, 0]]), 2, 1e-3)
+    np.testing.assert_allclose(scores, [[0.0, 1.0]], atol=1e-6)
+
+
+def unit(angles):
+    """Unit vectors at these angles, in degrees."""
+    radians = np.deg2rad(angles)
+    return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
+
+
+def test_queries_beside_the_vectors_of_their_class_are_all_right():
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    vectors = unit([0, 10, 120, 130, 240, 250])
+    accuracies = knn_accuracy(
+        unit([5, 125, 245]), np.array([0, 1, 2]), vectors, labels, (1, 2, 6)
+    )
+    assert accuracies == {k: {"top1": 1.0, "top5": 1.0} for k in (1, 2, 6)}
+
+
+def test_one_near_neighbor_outvotes_two_far_ones_unless_the_temperature_is_high():
+    vectors, labels = unit([5, 70, 75]), np.array([0, 1, 1])
+    query, label = unit([0]), np.array([0])
+    cold = knn_accuracy(query, label, vectors, labels, (3,), temperature=0.1)
+    hot = knn_accuracy(query, label, vectors, labels, (3,), temperature=10.0)
+    assert (cold[3]["top1"], hot[3]["top1"]) == (1.0, 0.0)
+
+
+def test_top_5_counts_only_classes_that_some_neighbor_voted_for():
+    vectors, labels = unit([0, 90]), np.array([0, 1])
+    accuracies = knn_accuracy(unit([1]), np.array([1]), vectors, labels, (1, 2))
+    assert (accuracies[1]["top5"], accuracies[2]["top5"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("missing", ["evaluated", "training"])
+def test_missing_labels_are_refused_with_what_to_do(missing):
+    labels = {"evaluated": np.array([0]), "training": np.array([0])}
+    labels[missing] = None
+    with pytest.raises(ValueError, match="each class is a sub-folder"):
+        knn_accuracy(unit([0]), labels["evaluated"], unit([0]), labels["training"])

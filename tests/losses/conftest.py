@@ -1,0 +1,83 @@
+"""What the tests of the losses share: a toy batch, gradients and closeness."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from npid_tf import MemoryBank
+
+
+@pytest.fixture
+def toy_batch():
+    """Batches of unit embeddings and their bank; `closeness` pulls each to its row."""
+
+    def make(num_instances=12, dim=5, batch_size=6, closeness=0.0):
+        rng = np.random.default_rng(num_instances + batch_size)
+        bank = MemoryBank(num_instances, dim, initializer="normal", seed=1)
+        indices = rng.permutation(num_instances)[:batch_size]
+        embeddings = rng.normal(size=(batch_size, dim))
+        embeddings += closeness * bank.vectors.numpy()[indices]
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return types.SimpleNamespace(
+            bank=bank,
+            vectors=bank.vectors.numpy().astype(np.float64),
+            indices=indices,
+            embeddings=embeddings.astype(np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture
+def loss_and_gradient():
+    """The losses of a batch, and the gradient of their sum in the embeddings."""
+
+    def compute(loss, batch, seed=(0, 1)):
+        embeddings = tf.constant(batch.embeddings)
+        with tf.GradientTape() as tape:
+            tape.watch(embeddings)
+            losses = loss(
+                embeddings,
+                tf.constant(batch.indices),
+                bank=batch.bank,
+                seed=tf.constant(seed, tf.int64),
+            )
+        return losses.numpy(), tape.gradient(losses, embeddings).numpy()
+
+    return compute
+
+
+@pytest.fixture
+def drawn_negatives():
+    """The vectors float64 [batch, num_negatives, dim] that a draw gave, and its mask.
+
+    The similarities with the unit vectors are the coordinates.
+    """
+
+    def recover(negatives, batch, seed=(0, 1)):
+        shape, dim = batch.embeddings.shape, batch.embeddings.shape[1]
+        scores = [
+            negatives.scores(
+                tf.broadcast_to(tf.one_hot(axis, dim), shape),
+                tf.constant(batch.indices),
+                batch.bank,
+                tf.constant(seed, tf.int64),
+            )
+            for axis in range(dim)
+        ]
+        vectors = np.stack([similarities for similarities, _ in scores], axis=-1)
+        return vectors.astype(np.float64), scores[0][1].numpy()
+
+    return recover
+
+
+@pytest.fixture
+def assert_close():
+    """Equal to 1e-5 of the largest value, as float32 sums can promise."""
+
+    def check(actual, expected):
+        np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
+
+    return check

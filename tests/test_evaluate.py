@@ -1,0 +1,120 @@
+"""Evaluation of a trained run: what it reports, writes and refuses."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+from npid_tf import build
+from npid_tf.data.arrays import from_arrays
+from npid_tf.evaluate import evaluate_knn, main, write_results
+
+FEATURES = [
+    "bank as trained",
+    "refreshed embeddings",
+    "backbone features",
+    "untrained encoder",
+    "raw pixels",
+    "raw pixels less their mean",
+]
+
+
+@pytest.fixture(scope="module")
+def config(trained_workdir):
+    return dataclasses.replace(trained_workdir, eval_split="test[:60]")
+
+
+@pytest.fixture(scope="module")
+def evaluated(config):
+    """A model as trained, its variables before it was evaluated, and what was
+    printed."""
+    model = build.load_trained(config, build.build_source(config))
+    before = [variable.numpy() for variable in model.variables]
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(build, "load_trained", lambda *arguments: model)
+        main(config, [])
+    return model, before, printed.getvalue()
+
+
+def test_the_results_hold_every_feature_and_k(config, evaluated):
+    directory = os.path.join(config.workdir, "evaluation")
+    with open(os.path.join(directory, "knn.json"), encoding="utf-8") as file:
+        results = json.load(file)
+    assert os.listdir(directory) == ["knn.json"]
+    assert results["dataset"] == "digits"
+    rows = results["rows"]
+    assert [(row["feature"], row["k"]) for row in rows] == [
+        (feature, k) for feature in FEATURES for k in (1, 5, 10)
+    ]
+    assert all(0 <= row["top1"] <= row["top5"] <= 1 for row in rows)
+    # Digits are so alike that their pixels do well: a sign that rows meet labels.
+    assert all(row["top1"] > 0.8 for row in rows if "pixels" in row["feature"])
+
+
+def test_the_table_holds_every_feature_and_k(config, evaluated):
+    *lines, last = evaluated[2].splitlines()
+    cells = [re.split("  +", line) for line in lines[1:]]
+    assert [(row[0], int(row[1])) for row in cells] == [
+        (feature, k) for feature in FEATURES for k in (1, 5, 10)
+    ]
+    assert last.endswith(os.path.join(config.workdir, "evaluation", "knn.json"))
+
+
+def test_evaluation_changes_neither_bank_nor_weights(evaluated):
+    model, before, _ = evaluated
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_results_replace_earlier_ones_whole(config, tmp_path):
+    config = dataclasses.replace(config, workdir=str(tmp_path))
+    path = write_results(config, [{"feature": "raw pixels", "top1": 0.25}])
+    with pytest.raises(TypeError):
+        write_results(config, [{"feature": object()}])
+    with open(path, encoding="utf-8") as file:
+        assert json.load(file)["rows"] == [{"feature": "raw pixels", "top1": 0.25}]
+
+
+def test_an_unknown_protocol_is_refused_with_the_known_ones(config):
+    config = dataclasses.replace(config, protocol="linear")
+    with pytest.raises(ValueError, match=r"Unknown protocol 'linear'. Known: knn"):
+        main(config, [])
+
+
+def test_without_images_to_classify_it_says_which_flag_to_pass(trained_workdir):
+    with pytest.raises(ValueError, match="--eval_split"):
+        evaluate_knn(trained_workdir)
+
+
+def test_k_beyond_the_training_images_is_refused(config):
+    with pytest.raises(ValueError, match=r"at most the 256 .*Received: 257"):
+        evaluate_knn(dataclasses.replace(config, k=(5, 257)))
+
+
+def test_an_untrained_workdir_is_refused_with_what_to_run(config, tmp_path):
+    with pytest.raises(ValueError, match=r"No checkpoint in .*npid_tf.train"):
+        evaluate_knn(dataclasses.replace(config, workdir=str(tmp_path)))
+
+
+def test_other_data_than_those_trained_on_are_refused(config):
+    with pytest.raises(ValueError, match="The data differ"):
+        evaluate_knn(dataclasses.replace(config, split="train[-256:]"))
+
+
+def test_images_of_other_classes_are_refused(config, monkeypatch):
+    images = np.zeros([2, 8, 8, 3], np.uint8)
+    others = from_arrays(images, np.array([0, 1]), class_names=("cat", "dog"))
+    monkeypatch.setattr(build, "build_eval_source", lambda config: others)
+    with pytest.raises(ValueError, match=r"Received: 2 .cat, dog., expected 10"):
+        evaluate_knn(config)
+
+
+def test_bare_arguments_are_refused(config):
+    with pytest.raises(ValueError, match=r"Unexpected arguments: file.png"):
+        main(config, ["file.png"])
