@@ -3,16 +3,20 @@ there."""
 
 import numpy as np
 import sklearn.datasets
+from sklearn.model_selection import train_test_split
 
 from npid_tf.data.arrays import from_arrays, split_indices
 
 
 def load_digits(split):
-    """The digits of `train` (four of five) or `test` (every fifth), or a part."""
+    """The digits of `train` (four of five) or `test` (a held-out fifth), or a part."""
     digits = sklearn.datasets.load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    is_test = np.arange(len(images)) % 5 == 0
-    members = {"train": np.flatnonzero(~is_test), "test": np.flatnonzero(is_test)}
+    # The digits are stored in a repeating order: "every fifth" would favour classes.
+    train, test = train_test_split(
+        np.arange(len(images)), test_size=0.2, stratify=digits.target, random_state=0
+    )
+    members = {"train": np.sort(train), "test": np.sort(test)}
     counts = {name: len(indices) for name, indices in members.items()}
     ((name, part),) = split_indices(counts, split).items()
     chosen = members[name][part]
