@@ -1,6 +1,6 @@
 """Asks a TensorFlow Serving for the neighbours of an image, with nothing but Python.
 
-    python export/query.py photo.jpg [http://localhost:8501]
+python export/query.py photo.jpg [http://localhost:8501]
 """
 
 import base64

@@ -55,7 +55,7 @@ class Checkpoints:
             variables.write(os.path.join(partial, "variables"))
             with open(os.path.join(partial, "state.json"), "w") as file:
                 json.dump(self._state(epoch, step), file, indent=1)
-            place = os.path.join(self.directory, f"{int(self.model.step):09d}")
+            place = os.path.join(self.directory, f"{int(self.model.step.numpy()):09d}")
             if not os.path.exists(place):
                 os.rename(partial, place)
         except (OSError, tf.errors.OpError) as error:
@@ -85,11 +85,12 @@ class Checkpoints:
         return Position(state["epoch"], state["step"], tuple(state["loss_tracker"]))
 
     def _state(self, epoch, step):
+        tracker = self.model.loss_tracker.variables
         return {
             "epoch": epoch,
             "step": step,
             "fingerprint": self.fingerprint,
-            "loss_tracker": [float(v) for v in self.model.loss_tracker.variables],
+            "loss_tracker": [float(v.numpy()) for v in tracker],
             "shapes": _shapes(self.model),
         }
 

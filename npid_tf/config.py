@@ -135,6 +135,8 @@ def config_from_flags():
             value = _integers(field.name, value)
         elif field.type == tuple[str, ...]:
             value = tuple(value)
+        elif field.type == str | None:
+            value = value or None  # --eval_split= takes a flagfile's value back
         values[field.name] = value
     return Config(**values)
 
@@ -149,18 +151,23 @@ def _integers(name, values):
         ) from None
 
 
-def write_flagfile(config, path):
-    """Writes `config` as a flagfile that every program of the package reads."""
+def flag_lines(config):
+    """The lines of a flagfile, `--name=value`, of all flags that are not None."""
     lines = []
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
         if value is not None:
-            lines.append(f"--{field.name}={value}\n")
+            lines.append(f"--{field.name}={value}")
+    return lines
+
+
+def write_flagfile(config, path):
+    """Writes `config` as a flagfile that every program of the package reads."""
     partial = f"{path}.partial"
     with open(partial, "w", encoding="utf-8") as file:
-        file.writelines(lines)
+        file.writelines(f"{line}\n" for line in flag_lines(config))
     os.replace(partial, path)
 
 

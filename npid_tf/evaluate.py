@@ -14,7 +14,10 @@ from npid_tf.config import run
 from npid_tf.data.source import check_same_classes
 from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
-from npid_tf.evaluation.knn import knn_accuracy
+from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
+
+# Above this many bytes as float32, pixels are not compared with the embeddings.
+PIXEL_BYTES = 2 << 30
 
 
 def evaluate_knn(config):
@@ -31,6 +34,8 @@ def evaluate_knn(config):
             "kNN needs labelled images to classify. Pass --eval_split (a split of "
             "--dataset) or --eval_dataset=folder:DIR with one sub-folder per class."
         )
+    if source.labels is None or eval_source.labels is None:
+        raise ValueError(MISSING_LABELS)
     check_same_classes(source, eval_source)
     k_values = sorted({1, *config.k})
     if k_values[-1] > source.num_instances:
@@ -51,17 +56,21 @@ def evaluate_knn(config):
     (features, embeddings), (eval_features, eval_embeddings) = embed_both(
         with_features(model.encoder)
     )
-    pixels, eval_pixels = embed_both(lambda images, training: _flatten(images))
-    mean = pixels.mean(axis=0)
     untrained, eval_untrained = embed_both(build.build_fresh_encoder(config))
     pairs = {
         "bank as trained": (model.bank.vectors.numpy(), eval_embeddings),
         "refreshed embeddings": (embeddings, eval_embeddings),
         "backbone features": (features, eval_features),
         "untrained encoder": (untrained, eval_untrained),
-        "raw pixels": (pixels, eval_pixels),
-        "raw pixels less their mean": (pixels - mean, eval_pixels - mean),
     }
+    num_images = source.num_instances + eval_source.num_instances
+    if num_images * config.image_size**2 * 3 * 4 <= PIXEL_BYTES:
+        pixels, eval_pixels = embed_both(lambda images, training: _flatten(images))
+        mean = pixels.mean(axis=0)
+        pairs["raw pixels"] = pixels, eval_pixels
+        pairs["raw pixels less their mean"] = pixels - mean, eval_pixels - mean
+    else:
+        print("Raw pixels are left out: they would not fit in memory.")
     rows = []
     for feature, (vectors, queries) in pairs.items():
         accuracies = knn_accuracy(

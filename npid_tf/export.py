@@ -13,7 +13,7 @@ import tensorflow as tf
 from npid_tf import build
 from npid_tf.config import run
 from npid_tf.evaluation.embed import embed
-from npid_tf.serving.index import build_index
+from npid_tf.serving.index import build_index, import_scann
 from npid_tf.serving.saved_model import (
     Embedder,
     NeighborFinder,
@@ -33,6 +33,7 @@ def export(config):
     """
     if config.export_dir is None:
         raise ValueError("Where to? Pass --export_dir=DIR.")
+    import_scann()  # Missing ScaNN should be told of now, not after the models.
     source = build.build_source(config)
     k = min(config.k)
     if k > source.num_instances:
@@ -69,7 +70,7 @@ def export(config):
     except (OSError, tf.errors.OpError) as error:
         raise OSError(
             f"Could not write the export to {config.export_dir}: "
-            f"{getattr(error, 'message', error)} What was there before is intact."
+            f"{getattr(error, 'message', error)}. What was there before is intact."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -122,7 +123,11 @@ def _move_into_place(partial, export_dir, version):
     index, old = os.path.join(export_dir, "index"), os.path.join(partial, "old")
     if os.path.exists(index):
         os.rename(index, old)
-    os.rename(os.path.join(partial, "index"), index)
+    try:
+        os.rename(os.path.join(partial, "index"), index)
+    except OSError:
+        os.rename(old, index)
+        raise
 
 
 def _ids(source):

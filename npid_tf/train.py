@@ -17,8 +17,9 @@ from npid_tf.callbacks import (
     StopOnNonFiniteLoss,
 )
 from npid_tf.checkpoints import Checkpoints, Position
-from npid_tf.config import run, write_flagfile
+from npid_tf.config import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
+from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.data.source import check_same_classes
 from npid_tf.memory_bank import initialize_by_forward_pass
 
@@ -33,10 +34,10 @@ def train(config):
     if eval_source is not None:
         check_same_classes(source, eval_source)
     strategy = build.build_strategy(config.strategy)
-    steps_per_epoch = source.num_instances // config.batch_size
+    steps = steps_per_epoch(source.num_instances, config.batch_size)
     with strategy.scope():
         model = build.build_model(config, source.num_instances)
-        model.compile(build.build_optimizer(config, steps_per_epoch))
+        model.compile(build.build_optimizer(config, steps))
     checkpoints = Checkpoints(
         build.checkpoint_directory(config), model, source.fingerprint
     )
@@ -44,7 +45,7 @@ def train(config):
     is_new = position is None
     position = position or Position()
     dataset = build.build_train_dataset(config, source, position)
-    print_plan(config, source, model, strategy, steps_per_epoch)
+    print_plan(config, source, model, strategy, steps)
     if position.epoch >= config.epochs:
         print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
         return model
@@ -56,7 +57,9 @@ def train(config):
         print(f"Resuming at epoch {position.epoch + 1}, step {position.step + 1}.")
 
     os.makedirs(config.workdir, exist_ok=True)
-    write_flagfile(config, os.path.join(config.workdir, "flags.cfg"))
+    flags_path = os.path.join(config.workdir, "flags.cfg")
+    print_changed_flags(flags_path, config)
+    write_flagfile(config, flags_path)
     metrics_path = os.path.join(config.workdir, "metrics.jsonl")
     callbacks = [
         StopOnNonFiniteLoss(),
@@ -65,17 +68,15 @@ def train(config):
         keras.callbacks.TensorBoard(
             os.path.join(config.workdir, "tensorboard"), write_graph=False
         ),
-        SaveCheckpoints(
-            checkpoints, steps_per_epoch, position, config.checkpoint_steps
-        ),
+        SaveCheckpoints(checkpoints, steps, position, config.checkpoint_steps),
     ]
 
-    def fit(dataset, first_epoch, last_epoch, steps):
+    def fit(dataset, first_epoch, last_epoch, num_steps):
         model.fit(
             dataset,
             initial_epoch=first_epoch,
             epochs=last_epoch,
-            steps_per_epoch=steps,
+            steps_per_epoch=num_steps,
             shuffle=False,  # The data set is shuffled; True only warns of that.
             callbacks=callbacks,
             verbose=1 if sys.stdout.isatty() else 2,
@@ -84,10 +85,10 @@ def train(config):
     next_epoch = position.epoch
     if position.step:  # The interrupted epoch has fewer steps left than the others.
         next_epoch += 1
-        fit(dataset, position.epoch, next_epoch, steps_per_epoch - position.step)
+        fit(dataset, position.epoch, next_epoch, steps - position.step)
         dataset = build.build_train_dataset(config, source, Position(next_epoch))
     if next_epoch < config.epochs:
-        fit(dataset, next_epoch, config.epochs, steps_per_epoch)
+        fit(dataset, next_epoch, config.epochs, steps)
     plot_curves(metrics_path, os.path.join(config.workdir, "curves.png"))
     print(f"Finished: {config.workdir} is trained for {config.epochs} epochs.")
     return model
@@ -109,7 +110,18 @@ def knn_callbacks(config, source, eval_source):
     ]
 
 
-def print_plan(config, source, model, strategy, steps_per_epoch):
+def print_changed_flags(flags_path, config):
+    """Prints which flags differ from those of the run that is resumed."""
+    if not os.path.exists(flags_path):
+        return
+    with open(flags_path, encoding="utf-8") as file:
+        before = set(file.read().splitlines())
+    for line in flag_lines(config):
+        if line not in before:
+            print(f"Other than before: {line}")
+
+
+def print_plan(config, source, model, strategy, steps):
     """Prints what a run will do, before it starts."""
     bank = model.bank
     bank_bytes = bank.num_instances * bank.embedding_dim * 4
@@ -119,7 +131,7 @@ def print_plan(config, source, model, strategy, steps_per_epoch):
         f"Plan: {source.num_instances:,} images of {config.dataset}, bank "
         f"{bank.num_instances:,} x {bank.embedding_dim} ({bank_bytes / 1e6:,.1f} MB), "
         f"{config.backbone} with {parameters:,} parameters, {config.epochs} epochs of "
-        f"{steps_per_epoch:,} steps of {config.batch_size} images on "
+        f"{steps:,} steps of {config.batch_size} images on "
         f"{strategy.num_replicas_in_sync} device(s), in {config.workdir}",
         flush=True,
     )

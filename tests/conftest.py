@@ -9,8 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import pytest
 import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
 
-from npid_tf.config import Config
+from npid_tf.config import Config, config_from_flags, define_flags
 from npid_tf.export import export
 from npid_tf.train import train
 
@@ -66,3 +68,24 @@ def exported(trained_workdir, tmp_path_factory):
     config = dataclasses.replace(trained_workdir, export_dir=str(directory / "it"))
     export(config)
     return config
+
+
+@pytest.fixture
+def no_flags():
+    """Leaves no flags behind, so that they can be defined again."""
+    yield
+    for field in dataclasses.fields(Config):
+        delattr(flags.FLAGS, field.name)
+
+
+@pytest.fixture
+def parse(no_flags):
+    """Parses command-line arguments to a Config, as every program does."""
+    define_flags()
+
+    def parse_arguments(*arguments):
+        with flagsaver.flagsaver():
+            flags.FLAGS(["program", *arguments])
+            return config_from_flags()
+
+    return parse_arguments

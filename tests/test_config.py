@@ -9,9 +9,8 @@ import sys
 
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
-from npid_tf.config import Config, config_from_flags, define_flags, run, write_flagfile
+from npid_tf.config import Config, run, write_flagfile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 FIELDS = [field.name for field in dataclasses.fields(Config)]
@@ -20,27 +19,6 @@ FIELDS = [field.name for field in dataclasses.fields(Config)]
 def run_train(*arguments):
     command = [sys.executable, "-m", "npid_tf.train", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
-
-
-@pytest.fixture
-def no_flags():
-    """Leaves no flags behind, so that they can be defined again."""
-    yield
-    for name in FIELDS:
-        delattr(flags.FLAGS, name)
-
-
-@pytest.fixture
-def parse(no_flags):
-    """Parses command-line arguments to a Config, as every program does."""
-    define_flags()
-
-    def parse_arguments(*arguments):
-        with flagsaver.flagsaver():
-            flags.FLAGS(["program", *arguments])
-            return config_from_flags()
-
-    return parse_arguments
 
 
 def test_help_lists_our_flags_and_no_others():

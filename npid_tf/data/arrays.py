@@ -46,7 +46,8 @@ def from_arrays(images, labels=None, class_names=None, name="arrays"):
             )
         labels = labels.astype(np.int64)
     channels = [0, 0, 0] if images.shape[3] == 1 else [0, 1, 2]
-    pixels = tf.constant(images[..., channels])
+    with tf.device("CPU:0"):  # A GPU's memory is for the model.
+        pixels = tf.constant(images[..., channels])
     return RandomAccess(
         read=lambda index: tf.gather(pixels, index),
         num_instances=len(images),

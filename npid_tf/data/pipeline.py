@@ -31,12 +31,7 @@ def make_train_dataset(
     Raises:
         ValueError: where a batch is larger than the data.
     """
-    if batch_size > source.num_instances:
-        raise ValueError(
-            f"`batch_size` must be at most the number of images. Received: "
-            f"batch_size={batch_size}, {source.num_instances} images."
-        )
-    steps = source.num_instances // batch_size
+    steps = steps_per_epoch(source.num_instances, batch_size)
 
     def records_of_epoch(epoch):
         skipped = tf.where(epoch == first_epoch, first_step, 0)
@@ -71,6 +66,16 @@ def make_train_dataset(
         )
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def steps_per_epoch(num_instances, batch_size):
+    """Whole batches in an epoch. Raises ValueError where a batch is larger than all."""
+    if batch_size > num_instances:
+        raise ValueError(
+            f"`batch_size` must be at most the number of images. Received: "
+            f"batch_size={batch_size}, {num_instances} images."
+        )
+    return num_instances // batch_size
 
 
 def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0):

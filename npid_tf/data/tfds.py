@@ -62,7 +62,7 @@ def _load_into_memory(builder, split):
     columns = next(iter(dataset.batch(builder.info.splits[split].num_examples)))
     return from_arrays(
         columns["image"].numpy(),
-        columns["label"].numpy() if class_names else None,
+        _known(columns["label"].numpy()) if class_names else None,
         class_names=class_names,
         name=f"{builder.info.full_name} {split}",
     )
@@ -72,6 +72,11 @@ def _class_names(features):
     # A `label` that is a number or a list names no classes.
     label = dict(features).get("label")
     return tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
+
+
+def _known(labels):
+    # TFDS writes -1 where a split, such as ImageNet's test, comes without labels.
+    return None if (labels < 0).any() else labels
 
 
 class TfdsStream:
@@ -150,4 +155,4 @@ class TfdsStream:
             records = tf.data.TFRecordDataset(filename).skip(skip).take(take)
             for batch in records.batch(1024).prefetch(tf.data.AUTOTUNE):
                 labels.append(tf.io.parse_example(batch, feature)["label"])
-        return tf.concat(labels, axis=0).numpy()
+        return _known(tf.concat(labels, axis=0).numpy())

@@ -1,5 +1,7 @@
 """Runs a model over a whole data set."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,15 +17,9 @@ def embed(model, dataset, num_instances):
     Returns:
         float32 array [num_instances, dim], row i that of index i, or a tuple of them.
     """
+    images = dataset.element_spec[0]
     # A last batch of another size must not trace the model again.
-    image_batch = tf.TensorSpec(
-        [None, *dataset.element_spec[0].shape[1:]], dataset.element_spec[0].dtype
-    )
-
-    @tf.function(input_signature=[image_batch], autograph=False)
-    def forward(images):
-        return tf.nest.flatten(model(images, training=False))
-
+    forward = _inference(model, tf.TensorSpec([None, *images.shape[1:]], images.dtype))
     rows = None
     for images, indices in dataset:
         outputs = [output.numpy() for output in forward(images)]
@@ -32,3 +28,13 @@ def embed(model, dataset, num_instances):
         for array, output in zip(rows, outputs, strict=True):
             array[indices.numpy()] = output
     return rows[0] if len(rows) == 1 else tuple(rows)
+
+
+# Kept, so that evaluating a model after every epoch traces it once.
+@functools.lru_cache(maxsize=2)
+def _inference(model, image_batch):
+    return tf.function(
+        lambda images: tf.nest.flatten(model(images, training=False)),
+        input_signature=[image_batch],
+        autograph=False,
+    )

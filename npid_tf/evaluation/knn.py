@@ -5,6 +5,11 @@ import tensorflow as tf
 
 QUERIES_AT_ONCE = 512
 ROWS_AT_ONCE = 65_536
+MISSING_LABELS = (
+    "kNN needs labels of the training images and of the evaluated ones. Labels come "
+    "with digits and tfds, with folder:DIR where each class is a sub-folder, and with "
+    "`labels` in npz:FILE."
+)
 
 
 def nearest(queries, vectors, k):
@@ -91,11 +96,7 @@ def knn_accuracy(
         ValueError: where a k is more than there are rows, or labels are missing.
     """
     if query_labels is None or labels is None:
-        raise ValueError(
-            "kNN needs labels of the training images and of the evaluated ones. Labels "
-            "come with digits and tfds, with folder:DIR where each class is a "
-            "sub-folder, and with `labels` in npz:FILE."
-        )
+        raise ValueError(MISSING_LABELS)
     similarities, neighbors = nearest(queries, vectors, max(k_values))
     num_classes = int(max(labels.max(), query_labels.max())) + 1
     return {

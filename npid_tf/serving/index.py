@@ -76,7 +76,7 @@ def build_index(vectors, ids, labels, recall_k, **description):
     Raises:
         ImportError: without scann.
     """
-    scann = _import_scann()
+    scann = import_scann()
     settings = choose_settings(len(vectors), recall_k)
     builder = scann.scann_ops_pybind.builder(vectors, recall_k, "dot_product")
     if settings["kind"] == "brute force":
@@ -134,7 +134,7 @@ def load_index(directory):
 
     Raises ValueError where there is none, ImportError without scann.
     """
-    scann = _import_scann()
+    scann = import_scann()
     if not os.path.isfile(os.path.join(directory, "manifest.json")):
         raise ValueError(
             f"No index in {directory}. Make one with `python -m npid_tf.export`."
@@ -148,7 +148,8 @@ def load_index(directory):
     )
 
 
-def _import_scann():
+def import_scann():
+    """The module scann. Raises ImportError that says how to install it."""
     # Imported here, so that all else works where its compiled ops do not load.
     try:
         import scann

@@ -1,0 +1,37 @@
+"""The whole road on configs/smoke.cfg: train, evaluate, export, search."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import tensorflow as tf
+
+from npid_tf import evaluate, export, search, train
+from npid_tf.data.digits import load_digits
+
+SMOKE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "smoke.cfg"
+
+
+def test_smoke_config_runs_from_images_to_neighbors(parse, tmp_path, capsys):
+    config = parse(
+        f"--flagfile={SMOKE}",
+        f"--workdir={tmp_path / 'run'}",
+        f"--export_dir={tmp_path / 'export'}",
+    )
+    image = tmp_path / "digit.png"
+    image.write_bytes(tf.io.encode_png(load_digits("train").read(7)).numpy())
+
+    train.main(config, [])
+    evaluate.main(config, [])
+    export.main(config, [])
+    capsys.readouterr()
+    gallery = str(tmp_path / "neighbors.html")
+    search.main(dataclasses.replace(config, gallery=gallery), [str(image)])
+
+    with open(tmp_path / "run" / "evaluation" / "knn.json") as file:
+        assert {row["k"] for row in json.load(file)["rows"]} == {1, 5, 20}
+    _, _, nearest, *others = capsys.readouterr().out.splitlines()
+    assert nearest.startswith("7 ")  # The image itself.
+    assert len(others) == 4 + 1  # Of k=5, and the line that names the gallery.
+    assert os.path.getsize(gallery) > 0
