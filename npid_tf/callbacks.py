@@ -140,7 +140,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._first_step = 0
-        if epoch == self.position.epoch:
+        if epoch == self.position.epoch and self.position.step:
             self._first_step = self.position.step
             tracker = self.model.loss_tracker.variables
             for variable, value in zip(

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.callbacks import read_metrics
-from npid_tf.checkpoints import list_checkpoints
+from npid_tf.checkpoints import Checkpoints, list_checkpoints
 from npid_tf.config import Config
 from npid_tf.train import train
 
@@ -100,6 +100,27 @@ def test_resumed_with_other_flags_names_them(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "Other than before: --epochs=2" in out
     assert "Resuming at epoch 2, step 1." in out
+
+
+@pytest.mark.parametrize("moment", ["epoch end", "mid-epoch"])
+def test_stopped_right_after_a_save_it_ends_as_if_uninterrupted(
+    tmp_path, monkeypatch, moment
+):
+    changes = {"checkpoint_steps": 2, "schedule": "cosine"}
+    train(in_workdir(tmp_path / "whole", **changes))
+    save = Checkpoints.save
+
+    def save_and_stop(self, epoch, step):
+        save(self, epoch, step)
+        if (epoch, step) == ((1, 0) if moment == "epoch end" else (1, 4)):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(in_workdir(tmp_path / "stopped", **changes))
+    monkeypatch.undo()
+    train(in_workdir(tmp_path / "stopped", **changes))
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def command(workdir):

@@ -1,8 +1,8 @@
 """The digits of scikit-learn: sizes, and no image in both splits."""
 
 import numpy as np
-import sklearn.datasets
 import pytest
+import sklearn.datasets
 
 from npid_tf.data.digits import load_digits
 
