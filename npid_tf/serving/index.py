@@ -51,7 +51,7 @@ class ScannIndex:
             queries, final_num_neighbors=k
         )
         missing = np.isnan(similarities)  # ScaNN pads with row 0 and NaN
-        return np.where(missing, -1, rows).astype(np.int64), similarities
+        return np.where(missing, -1, rows.astype(np.int64)), similarities
 
     def save(self, directory):
         """Writes the index into `directory`, which must exist."""
