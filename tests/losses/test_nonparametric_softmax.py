@@ -47,8 +47,8 @@ def test_a_bank_of_several_chunks_equals_dense_cross_entropy(
 def test_the_chunk_changes_nothing(
     toy_batch, loss_and_gradient, assert_close, monkeypatch, chunk
 ):
-    module = "npid_tf.losses.nonparametric_softmax.chunk_size"
-    monkeypatch.setattr(module, lambda batch_size, num_instances: chunk)
+    module = "npid_tf.losses.exponential_sums.chunk_size"
+    monkeypatch.setattr(module, lambda batch_size, num_rows: chunk)
     batch = toy_batch(num_instances=12)
     losses, gradient = loss_and_gradient(NonparametricSoftmax(), batch)
     expected_losses, expected_gradient = dense_softmax(batch, temperature=0.07)
