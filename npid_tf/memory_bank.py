@@ -4,18 +4,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from npid_tf import replicas
+
+ROWS_AT_ONCE = 65_536
+
 
 @keras.saving.register_keras_serializable("npid_tf")
 class MemoryBank(keras.layers.Layer):
-    """Vectors [num_instances, embedding_dim] float32, row i that of image i.
+    """Vectors [num_instances, embedding_dim], row i that of image i.
 
-    A non-trainable variable that only `update` (one batch) and `assign` (all rows)
+    A non-trainable variable that only `update` (one batch), `assign` and `write`
     change. A row becomes
 
         normalize(momentum * old + (1 - momentum) * embedding),
 
     so `momentum` is what it keeps of the past, as `nce_m` in the authors' code (some
-    ports mean the opposite).
+    ports mean the opposite). Every replica holds a copy of all rows, and the copies
+    stay equal; see `ShardedMemoryBank` for the alternative.
 
     Args:
         num_instances: rows, n.
@@ -24,9 +29,11 @@ class MemoryBank(keras.layers.Layer):
         initializer: `uniform` (the authors': each value in +-sqrt(3 / d), here
             normalized) or `normal` (uniform on the sphere).
         seed: of the initial rows.
+        row_dtype: what rows are stored as, float32 or bfloat16; they are read, and
+            scored, as float32.
 
     Raises:
-        ValueError: for an unknown initializer or values out of range.
+        ValueError: for an unknown initializer or dtype, or values out of range.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class MemoryBank(keras.layers.Layer):
         momentum=0.5,
         initializer="uniform",
         seed=0,
+        row_dtype="float32",
         name="memory_bank",
     ):
         super().__init__(name=name, trainable=False, dtype="float32")
@@ -50,57 +58,172 @@ class MemoryBank(keras.layers.Layer):
                 f"Unknown initializer {initializer!r}. Known: "
                 f"{', '.join(INITIALIZERS)}."
             )
+        if row_dtype not in ("float32", "bfloat16"):
+            raise ValueError(
+                f"Unknown row_dtype {row_dtype!r}. Known: float32, bfloat16."
+            )
         self.num_instances = num_instances
         self.embedding_dim = embedding_dim
         self.momentum = momentum
         self.initializer = initializer
         self.seed = seed
+        self.row_dtype = row_dtype
+        self.strategy = tf.distribute.get_strategy()
+        self.local_ranks = replicas.local_ranks(self.strategy)
         self.vectors = self.add_weight(
-            shape=(num_instances, embedding_dim),
-            initializer=self._initial_rows,
+            shape=(self.rows_per_replica(), embedding_dim),
+            dtype=row_dtype,
+            initializer="zeros",
             trainable=False,
             autocast=False,
-            # Every replica makes the same change itself, see `update`.
+            # Every replica changes its own copy, see `update`.
             aggregation="none",
             name="vectors",
         )
         self.built = True
+        self._write_initial_rows()
 
-    def _initial_rows(self, shape, dtype):
-        rows = INITIALIZERS[self.initializer](shape, [self.seed, 0])
-        return tf.cast(tf.math.l2_normalize(rows, axis=1), dtype)
+    def rows_per_replica(self):
+        """Rows that each device has room for."""
+        return self.num_instances
+
+    def bounds(self, rank):
+        """(first, end): the rows that the replica of this rank holds."""
+        return 0, self.num_instances
+
+    # Called by the losses, in a replica context.
 
     def lookup(self, indices):
-        """The rows v_j: int64 [...] -> float32 [..., embedding_dim]."""
-        # A gather reads its rows alone; any other read of a variable that has been
-        # scattered to copies all of it.
-        return tf.gather(self.vectors.value, indices)
+        """The rows v_j of this replica's images: int64 [batch] -> float32 [batch, d]."""
+        return self.held_rows(indices)
+
+    def held_rows(self, indices):
+        """Rows that this replica holds: integers [...] -> float32 [..., d]."""
+        return self.reader()(indices)
+
+    def reader(self):
+        """`held_rows` as a function that may be called in a loop of the graph."""
+        first, _ = self.bounds(replicas.rank())  # A loop's body does not know its rank.
+
+        def read_rows(indices):
+            # A gather reads its rows alone; any other read of a variable that has been
+            # scattered to copies all of it.
+            numbers = tf.convert_to_tensor(indices) - first
+            return tf.cast(tf.gather(self.vectors.value, numbers), tf.float32)
+
+        return read_rows
+
+    def held_positions(self, indices):
+        """Where in a batch of indices [batch] those of rows held here are: int32."""
+        return tf.range(tf.shape(indices)[0])
+
+    def collect(self, batch):
+        """What the rows held here are compared with: here, this replica's batch."""
+        return batch
+
+    def combine(self, sums, batch):
+        """Sums over the rows held here -> over all rows, for this replica's batch.
+
+        sums: float32, a row for each of `collect(batch)`. Returns one for each of
+        `batch`.
+        """
+        return sums
+
+    def pair_similarities(self, embeddings, numbers):
+        """Similarities of each image with rows of its own, those that are held here.
+
+        embeddings: float32 [batch, d]; numbers: int64 [global batch, m], the rows for
+        the images of all replicas. Returns float32 [len(collect(batch)), m], and a
+        mask of its shape, False for rows that are not held here.
+        """
+        rows = self.held_rows(replicas.own_part(numbers, embeddings))  # [batch, m, d]
+        similarities = tf.linalg.matvec(rows, embeddings)
+        return similarities, tf.ones_like(similarities, tf.bool)
 
     def update(self, indices, embeddings):
         """Moves the rows of a batch towards its embeddings, in place.
 
-        Of an index that is twice in a batch, the last embedding counts. In a replica,
-        the pairs of all replicas are gathered first, so that all copies stay equal.
+        Of an index that is twice in a batch, the last embedding counts. The pairs of
+        all replicas are gathered first, and each replica changes the rows it holds, so
+        that all copies stay equal.
 
         Args:
             indices: int64 [batch].
             embeddings: float32 [batch, embedding_dim], unit length.
         """
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            indices = replica.all_gather(tf.identity(indices), axis=0)
-            embeddings = replica.all_gather(tf.identity(embeddings), axis=0)
-        old = self.lookup(indices)
+        indices = replicas.gather(tf.cast(indices, tf.int64))
+        embeddings = replicas.gather(embeddings)
+        # A scatter of different rows to one index takes any of them on a GPU, not the
+        # same on each; so all get the last one.
+        embeddings = tf.gather(embeddings, _last_positions(indices))
+        positions = self.held_positions(indices)
+        indices = tf.gather(indices, positions)
+        embeddings = tf.gather(embeddings, positions)
+        old = self.held_rows(indices)
         mixed = self.momentum * old + (1 - self.momentum) * embeddings
-        rows = tf.math.l2_normalize(mixed, axis=1)
-        self.vectors.value.scatter_update(tf.IndexedSlices(rows, indices))
+        rows = tf.cast(tf.math.l2_normalize(mixed, axis=1), self.row_dtype)
+        first, _ = self.bounds(replicas.rank())
+        self.vectors.value.scatter_update(tf.IndexedSlices(rows, indices - first))
+
+    # Called outside of steps.
+
+    def parts(self):
+        """The rows of each device of this process: a list of (first, end, variable)."""
+        variable = self.vectors.value
+        if not isinstance(variable, tf.distribute.DistributedValues):
+            return [(*self.bounds(0), variable)]
+        pairs = zip(self.local_ranks, variable.values, strict=True)
+        return [(*self.bounds(rank), copy) for rank, copy in pairs]
+
+    def write(self, first, rows):
+        """Replaces the rows from `first` on, as they are; rows: [num_rows, d]."""
+        for start, end, variable in self.parts():
+            low, high = max(first, start), min(first + len(rows), end)
+            if low < high:
+                chosen = tf.cast(rows[low - first : high - first], self.row_dtype)
+                numbers = tf.range(low - start, high - start)
+                variable.scatter_update(tf.IndexedSlices(chosen, numbers))
 
     def assign(self, vectors):
         """Replaces all rows. vectors: float [num_instances, embedding_dim]; they are
         normalized."""
         vectors = np.asarray(vectors, np.float32)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self.vectors.assign(vectors / np.maximum(norms, 1e-12))
+        self.write(0, vectors / np.maximum(norms, 1e-12))
+
+    def blocks(self):
+        """All rows in order, in blocks: float32 arrays [up to 65,536, d]."""
+        for first in range(0, self.num_instances, ROWS_AT_ONCE):
+            yield self.read(first, min(first + ROWS_AT_ONCE, self.num_instances))
+
+    def read(self, first, end):
+        """The rows from `first` to `end`: float32 array [end - first, d]."""
+        _, _, variable = self.parts()[0]
+        return tf.cast(tf.gather(variable, tf.range(first, end)), tf.float32).numpy()
+
+    def numpy(self):
+        """All rows: float32 array [num_instances, d]."""
+        return np.concatenate(list(self.blocks()))
+
+    def _write_initial_rows(self):
+        draw = INITIALIZERS[self.initializer]
+        for number, first in enumerate(range(0, self.num_instances, ROWS_AT_ONCE)):
+            count = min(ROWS_AT_ONCE, self.num_instances - first)
+            # By the number of the block: a row is the same however many hold parts.
+            rows = draw((count, self.embedding_dim), [self.seed, number])
+            self.write(first, tf.math.l2_normalize(rows, axis=1))
+
+    def save_own_variables(self, store):
+        store["vectors"] = self.numpy()
+
+    def load_own_variables(self, store):
+        shape = (self.num_instances, self.embedding_dim)
+        if tuple(store["vectors"].shape) != shape:
+            raise ValueError(
+                f"The file holds a bank of shape {tuple(store['vectors'].shape)}. "
+                f"Expected: {shape}."
+            )
+        self.write(0, np.asarray(store["vectors"]))
 
     def get_config(self):
         return {
@@ -109,8 +232,16 @@ class MemoryBank(keras.layers.Layer):
             "momentum": self.momentum,
             "initializer": self.initializer,
             "seed": self.seed,
+            "row_dtype": self.row_dtype,
             "name": self.name,
         }
+
+
+def _last_positions(indices):
+    """For each index of a batch, where it is in the batch for the last time: [batch]."""
+    is_equal = indices[None, :] == indices[:, None]  # [batch, batch]
+    positions = tf.range(tf.shape(indices)[0])
+    return tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
 
 
 def _uniform(shape, seed):

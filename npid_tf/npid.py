@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from npid_tf import replicas
+
 
 @keras.saving.register_keras_serializable("npid_tf")
 class NPID(keras.Model):
@@ -103,13 +105,21 @@ class NPID(keras.Model):
         self.bank.update(indices, tf.stop_gradient(embeddings))
         self.step.assign_add(1)
         self.loss_tracker.update_state(losses)
-        return {"loss": self.loss_tracker.result()}
+        return self._logs()
 
     def test_step(self, data):
         images, indices = _unpack(data)
         losses = self._instance_losses(self(images), indices, training=False)
         self.loss_tracker.update_state(losses)
-        return {"loss": self.loss_tracker.result()}
+        return self._logs()
+
+    def _logs(self):
+        loss = self.loss_tracker.result()
+        # Keras reduces what the replicas of several workers return along axis 0.
+        is_multi_worker = isinstance(
+            self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy
+        )
+        return {"loss": loss[None] if is_multi_worker else loss}
 
     def _instance_losses(self, embeddings, indices, training):
         seed = tf.stack([tf.constant(self.seed, tf.int64), self.step.value])
@@ -176,11 +186,7 @@ def _unpack(data):
 
 
 def _global_batch_size(losses):
-    size = tf.cast(tf.shape(losses)[0], tf.float32)
-    replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
-        return size
-    return replica.all_reduce("SUM", size)
+    return replicas.add_up(tf.cast(tf.shape(losses)[0], tf.float32))
 
 
 def _check_for_replicas(optimizer):

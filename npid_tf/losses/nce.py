@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from npid_tf import replicas
 from npid_tf.losses.temperature import check_temperature
 
 
@@ -58,17 +59,14 @@ class NCE(keras.layers.Layer):
         data_term = tf.math.softplus(shift - positives)  # -log h, [batch]
         noise_terms = tf.math.softplus(negatives - shift)  # -log(1 - h)
         noise_terms = tf.where(mask, noise_terms, 0.0)
-        return data_term + tf.reduce_sum(noise_terms, axis=1)
+        return data_term + bank.combine(tf.reduce_sum(noise_terms, axis=1), embeddings)
 
     def _estimate_z(self, positives, negatives, mask):
         """Eq. 8 on this batch (of all replicas), and what was estimated before."""
         terms = tf.where(mask, tf.exp(negatives), 0.0)
         total = tf.reduce_sum(tf.exp(positives)) + tf.reduce_sum(terms)
         count = tf.size(positives) + tf.math.count_nonzero(mask, dtype=tf.int32)
-        count = tf.cast(count, tf.float32)
-        replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            total, count = replica.all_reduce("SUM", [total, count])
+        total, count = replicas.add_up([total, tf.cast(count, tf.float32)])
         estimate = self.negatives.num_instances * total / count
         z = tf.convert_to_tensor(self.z.value)
         kept = 1.0 if self.z_decay is None else self.z_decay

@@ -2,11 +2,18 @@
 
 Both classes draw with replacement and never give an image its own row.
 `scores(embeddings, indices, bank, seed)` returns similarities float32 [batch,
-num_negatives] and a mask of the same shape, False for pairs to leave out.
+num_negatives] and a mask of the same shape, False for pairs to leave out; where the
+bank is sharded, those of all replicas' images with the drawn rows that are held here.
+
+Every replica draws the same numbers, those of one device with the global batch. A shard
+takes from them what falls on its rows: in proportion to its size on average, and the
+sum over the shards is that of the one uniform draw, so no estimate is biased.
 """
 
 import keras
 import tensorflow as tf
+
+from npid_tf import replicas
 
 
 class _Negatives:
@@ -38,8 +45,10 @@ class SharedNegatives(_Negatives):
         drawn = tf.random.stateless_uniform(
             [self.num_negatives], seed, maxval=self.num_instances, dtype=tf.int64
         )
-        similarities = tf.matmul(embeddings, bank.lookup(drawn), transpose_b=True)
-        is_own_row = drawn[None, :] == tf.cast(indices, tf.int64)[:, None]
+        drawn = tf.gather(drawn, bank.held_positions(drawn))
+        rows = bank.held_rows(drawn)  # [num_negatives, dim]
+        similarities = tf.matmul(bank.collect(embeddings), rows, transpose_b=True)
+        is_own_row = drawn[None, :] == bank.collect(tf.cast(indices, tf.int64))[:, None]
         return similarities, tf.logical_not(is_own_row)
 
 
@@ -48,15 +57,13 @@ class PerSampleNegatives(_Negatives):
     """Other rows for every image, as in the paper: moves batch times as many bytes."""
 
     def scores(self, embeddings, indices, bank, seed):
-        indices = tf.cast(indices, tf.int64)[:, None]
+        everyone = replicas.gather(tf.cast(indices, tf.int64))[:, None]
         drawn = tf.random.stateless_uniform(
-            [tf.shape(embeddings)[0], self.num_negatives],
+            [tf.shape(everyone)[0], self.num_negatives],
             seed,
             maxval=self.num_instances - 1,
             dtype=tf.int64,
         )
         # Uniform over the n - 1 other rows, without drawing again.
-        drawn += tf.cast(drawn >= indices, tf.int64)
-        rows = bank.lookup(drawn)  # [batch, num_negatives, dim]
-        similarities = tf.linalg.matvec(rows, embeddings)
-        return similarities, tf.ones_like(similarities, tf.bool)
+        drawn += tf.cast(drawn >= everyone, tf.int64)
+        return bank.pair_similarities(embeddings, drawn)

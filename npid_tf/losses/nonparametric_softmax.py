@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from npid_tf import replicas
 from npid_tf.losses.exponential_sums import exponential_sums
 from npid_tf.losses.temperature import check_temperature
 
@@ -37,5 +38,11 @@ def nonparametric_softmax(embeddings, indices, bank, temperature):
     MemoryBank of unit rows. Returns float32 [batch].
     """
     similarity = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
-    total = exponential_sums(embeddings / temperature, bank.lookup, bank.num_instances)
-    return tf.math.log(total) - similarity / temperature
+    first, end = bank.bounds(replicas.rank())
+    read_rows = bank.reader()
+    totals = exponential_sums(
+        bank.collect(embeddings / temperature),
+        lambda numbers: read_rows(first + numbers),
+        end - first,
+    )
+    return tf.math.log(bank.combine(totals, embeddings)) - similarity / temperature

@@ -25,10 +25,11 @@ class SampledSoftmax(keras.layers.Layer):
     def call(self, embeddings, indices, bank, seed, training=True):
         positives = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
         negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
-        negatives = tf.where(mask, negatives / self.temperature, -float("inf"))
-        positives = positives / self.temperature
-        logits = tf.concat([positives[:, None], negatives], axis=1)
-        return tf.reduce_logsumexp(logits, axis=1) - positives
+        positives = tf.exp(positives / self.temperature)
+        negatives = tf.where(mask, tf.exp(negatives / self.temperature), 0.0)
+        # |v.v| / tau <= 50: the sums stay in float32's range without a shift.
+        total = bank.combine(tf.reduce_sum(negatives, axis=1), embeddings)
+        return tf.math.log(positives + total) - tf.math.log(positives)
 
     def get_config(self):
         return {

@@ -1,0 +1,57 @@
+"""What the replicas of a step tell one another; on one replica, the identity.
+
+All but the last are called in a replica context, as in `train_step`, by every replica.
+They are differentiable, by tf.distribute's own gradients.
+"""
+
+import tensorflow as tf
+
+
+def num_replicas():
+    """Replicas in the current step, over all workers."""
+    return tf.distribute.get_replica_context().num_replicas_in_sync
+
+
+def rank():
+    """The number of this replica, a Python int in [0, num_replicas())."""
+    if num_replicas() == 1:
+        return 0
+    replica = tf.distribute.get_replica_context()
+    return int(tf.get_static_value(replica.replica_id_in_sync_group))
+
+
+def gather(batch):
+    """The batches of all replicas along axis 0, in the order of their ranks."""
+    if num_replicas() == 1:
+        return batch
+    # A tensor without a device, such as the data set's own, is refused.
+    batch = tf.identity(batch)
+    gathered = tf.distribute.get_replica_context().all_gather(batch, axis=0)
+    return tf.ensure_shape(gathered, [None, *batch.shape[1:]])
+
+
+def add_up(value):
+    """The sum over the replicas of a tensor, or of each of a list."""
+    if num_replicas() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_reduce("SUM", value)
+
+
+def own_part(gathered, batch):
+    """This replica's part of what `gather` gives: as many rows as `batch` has."""
+    if num_replicas() == 1:
+        return gathered
+    size = tf.shape(batch)[0]
+    sizes = gather(size[None])  # Replicas may hold batches of different sizes.
+    first = tf.reduce_sum(sizes[: rank()])
+    return gathered[first : first + size]
+
+
+def local_ranks(strategy):
+    """The ranks of the replicas that a strategy has in this process: a list."""
+
+    @tf.function
+    def ranks():
+        return strategy.run(lambda: tf.constant(rank()))
+
+    return [int(r) for r in strategy.experimental_local_results(ranks())]

@@ -1,0 +1,126 @@
+"""Trains small models on some number of replicas and writes what came of it.
+
+Usage: python steps.py REPLICAS OUTPUT.npz, or in two processes with TF_CONFIG set and
+REPLICAS 0. Each combination of loss and placement takes 20 steps of global batches.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from npid_tf import (
+    NCE,
+    NPID,
+    MemoryBank,
+    NonparametricSoftmax,
+    PerSampleNegatives,
+    SampledSoftmax,
+    SharedNegatives,
+    build_encoder,
+)
+from npid_tf.backbones.resnet import batch_norm
+from npid_tf.sharded_bank import ShardedMemoryBank
+
+N = 50  # Not divisible by 3 or 4.
+BATCH = 12
+STEPS = 20
+LOSSES = {
+    "softmax": lambda: NonparametricSoftmax(0.2),
+    "nce_shared": lambda: NCE(SharedNegatives(N, 16), 0.2, z_decay=0.9),
+    "nce_per_sample": lambda: NCE(PerSampleNegatives(N, 16), 0.2),
+    "sampled_shared": lambda: SampledSoftmax(SharedNegatives(N, 16), 0.2),
+    "sampled_per_sample": lambda: SampledSoftmax(PerSampleNegatives(N, 16), 0.2),
+}
+BANKS = {"replicated": MemoryBank, "sharded": ShardedMemoryBank}
+
+
+def strategy_of(num_replicas):
+    if num_replicas == 0:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    cpus = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+        cpus[0], [tf.config.LogicalDeviceConfiguration()] * num_replicas
+    )
+    if num_replicas == 1:
+        return tf.distribute.get_strategy()
+    devices = [f"CPU:{number}" for number in range(num_replicas)]
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def build(loss, bank):
+    keras.utils.set_random_seed(0)
+    images = keras.Input((6, 6, 3))
+    x = batch_norm()(keras.layers.Conv2D(8, 3, strides=2)(images))
+    backbone = keras.Model(images, keras.layers.ReLU()(x))
+    encoder = build_encoder(backbone, 6, batch_norm_before_l2=True)
+    return NPID(
+        encoder,
+        BANKS[bank](N, 6, momentum=0.3),
+        LOSSES[loss](),
+        proximal_weight=0.2,
+        weight_decay=0.01,
+    )
+
+
+def batches():
+    """Global batches: one has an index twice, and one is smaller than the others."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (N, 6, 6, 3), np.uint8)
+    for step in range(STEPS):
+        indices = rng.permutation(N)[:BATCH]
+        if step == 3:
+            indices[-1] = indices[0]  # The first and the last replica have it.
+        yield images[indices], indices
+
+
+def main(num_replicas, output):
+    strategy = strategy_of(num_replicas)
+    results = {}
+    for loss in LOSSES:
+        for bank in BANKS:
+            with strategy.scope():
+                model = build(loss, bank)
+                model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+            history = run(model, strategy)
+            name = f"{loss}.{bank}"
+            results[f"{name}.losses"] = history
+            for number, weight in enumerate(model.encoder.weights):
+                results[f"{name}.weight{number}"] = np.array(weight)
+            results[f"{name}.bank"] = model.bank.numpy()
+            for rank, (first, end, variable) in enumerate(model.bank.parts()):
+                results[f"{name}.copy{rank}"] = variable.numpy()[: end - first]
+    np.savez(output, **results)
+
+
+def run(model, strategy):
+    """20 steps by `fit`, one after the other; the last batch has 5 images."""
+    count = strategy.num_replicas_in_sync
+    history = []
+    for number, (images, indices) in enumerate(batches()):
+        if number == STEPS - 1:
+            images, indices = images[:5], indices[:5]
+        dataset = tf.data.Dataset.from_tensors((images, indices))
+        if is_multi_worker(strategy):
+            worker = strategy.cluster_resolver.task_id
+            size = len(indices)
+            part = slice(worker * size // count, (worker + 1) * size // count)
+            dataset = tf.data.Dataset.from_tensors((images[part], indices[part]))
+            dataset = strategy.distribute_datasets_from_function(
+                lambda _, dataset=dataset: dataset
+            )
+        logs = model.fit(dataset, verbose=0).history
+        history.append(np.ravel(logs["loss"])[0])
+    return np.array(history)
+
+
+def is_multi_worker(strategy):
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
