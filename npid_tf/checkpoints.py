@@ -1,8 +1,9 @@
 """Checkpoints of a run: weights, bank, Z, optimizer, position in the data.
 
 A checkpoint is a folder WORKDIR/checkpoints/STEP with the variables (tf.train's
-format) and `state.json`. It is written beside its place and renamed, so that a folder
-with a number is always whole.
+format), the bank (`rows-FIRST.npy`, a file for each device that holds rows of its own)
+and `state.json`. It is written beside its place and renamed, so that a folder with a
+number is always whole. Nothing in it depends on how many devices wrote it.
 """
 
 import dataclasses
@@ -12,6 +13,8 @@ import shutil
 
 import tensorflow as tf
 
+from npid_tf import workers
+from npid_tf.bank_files import read_bank, write_bank
 from npid_tf.data.source import check_unchanged
 
 
@@ -27,6 +30,9 @@ class Position:
 class Checkpoints:
     """Saves and restores a compiled NPID model in `directory`, keeping the last two.
 
+    Where several workers train together, all must call `save` and `restore`, and
+    `directory` must be one that they share.
+
     Args:
         directory: where checkpoints are; made when the first is saved.
         model: compiled NPID.
@@ -39,6 +45,8 @@ class Checkpoints:
         self.directory = directory
         self.model = model
         self.fingerprint = fingerprint
+        self.strategy = model.distribute_strategy
+        self.is_chief = workers.is_chief(self.strategy)
 
     def save(self, epoch, step):
         """Writes a checkpoint that continues at `step` of `epoch`.
@@ -47,17 +55,22 @@ class Checkpoints:
         written; earlier checkpoints stay.
         """
         self._check_finite()
+        state = self._state(epoch, step)
         partial = os.path.join(self.directory, ".partial")
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            os.makedirs(partial)
-            variables = tf.train.Checkpoint(model=self.model)
-            variables.write(os.path.join(partial, "variables"))
-            with open(os.path.join(partial, "state.json"), "w") as file:
-                json.dump(self._state(epoch, step), file, indent=1)
-            place = os.path.join(self.directory, f"{int(self.model.step.numpy()):09d}")
-            if not os.path.exists(place):
-                os.rename(partial, place)
+            if self.is_chief:
+                shutil.rmtree(partial, ignore_errors=True)
+                os.makedirs(partial)
+            workers.wait(self.strategy)  # for the folder
+            write_bank(self.model.bank, partial)
+            if self.is_chief:
+                _variables(self.model).write(os.path.join(partial, "variables"))
+                with open(os.path.join(partial, "state.json"), "w") as file:
+                    json.dump(state, file, indent=1)
+            workers.wait(self.strategy)  # for the others' rows
+            if self.is_chief:
+                self._move_into_place(partial)
+            workers.wait(self.strategy)  # for the move: the next save starts afresh
         except (OSError, tf.errors.OpError) as error:
             raise OSError(
                 f"Could not write a checkpoint to {self.directory}: "
@@ -65,7 +78,13 @@ class Checkpoints:
                 "free some space and run the same command again."
             ) from error
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if self.is_chief:
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def _move_into_place(self, partial):
+        place = os.path.join(self.directory, f"{int(self.model.step.numpy()):09d}")
+        if not os.path.exists(place):
+            os.rename(partial, place)
         for old in list_checkpoints(self.directory)[: -self.NUM_KEPT]:
             shutil.rmtree(old)
 
@@ -73,9 +92,16 @@ class Checkpoints:
         """Restores the newest checkpoint and returns its `Position`.
 
         None where there is none. Raises ValueError where it belongs to other data or
-        another model, saying what differs.
+        another model, saying what differs, or where workers see different ones.
         """
         saved = list_checkpoints(self.directory)
+        newest = int(os.path.basename(saved[-1])) if saved else -1
+        told = workers.tell(self.strategy, [newest])
+        if (told != newest).any():
+            raise ValueError(
+                "The workers see different checkpoints: --workdir must be a folder "
+                "that all of them share."
+            )
         if not saved:
             return None
         with open(os.path.join(saved[-1], "state.json")) as file:
@@ -95,7 +121,7 @@ class Checkpoints:
         }
 
     def _check_finite(self):
-        for variable in self.model.variables:
+        for variable in _weights(self.model):
             if variable.dtype.startswith("float") and not bool(
                 tf.reduce_all(tf.math.is_finite(variable.value))
             ):
@@ -120,14 +146,15 @@ def restore_variables(path, model):
     """
     with open(os.path.join(path, "state.json")) as file:
         saved = json.load(file)["shapes"]
+    shapes = _shapes(model)
     different = [
         f"{name} is {shape} in the checkpoint, {now} in the model"
-        for (name, shape), (_, now) in zip(saved, _shapes(model), strict=False)
+        for (name, shape), (_, now) in zip(saved, shapes, strict=False)
         if shape != now
     ]
-    if len(saved) != len(model.weights):
+    if len(saved) != len(shapes):
         different.append(
-            f"{len(saved)} weights in the checkpoint, {len(model.weights)} in the model"
+            f"{len(saved)} weights in the checkpoint, {len(shapes)} in the model"
         )
     if different:
         raise ValueError(
@@ -135,9 +162,27 @@ def restore_variables(path, model):
             f"{'; ...' if len(different) > 3 else ''}. Use the flags it was trained "
             "with, or another --workdir."
         )
-    status = tf.train.Checkpoint(model=model).read(os.path.join(path, "variables"))
+    status = _variables(model).read(os.path.join(path, "variables"))
     status.assert_existing_objects_matched().expect_partial()
+    read_bank(model.bank, path)
+
+
+def _variables(model):
+    """All that training changes but the bank, which may be on several devices."""
+    parts = {
+        "encoder": model.encoder,
+        "loss": model.instance_loss,
+        "step": model.step,
+        "optimizer": model.optimizer,
+    }
+    return tf.train.Checkpoint(**{key: part for key, part in parts.items() if part is not None})
 
 
 def _shapes(model):
-    return [[variable.path, list(variable.shape)] for variable in model.weights]
+    bank = model.bank
+    shapes = [[bank.name, [bank.num_instances, bank.embedding_dim]]]
+    return shapes + [[v.path, list(v.shape)] for v in _weights(model)]
+
+
+def _weights(model):
+    return [*model.encoder.variables, *model.instance_loss.variables]

@@ -175,6 +175,10 @@ class MemoryBank(keras.layers.Layer):
         pairs = zip(self.local_ranks, variable.values, strict=True)
         return [(*self.bounds(rank), copy) for rank, copy in pairs]
 
+    def parts_to_write(self):
+        """The `parts` that this process saves, none of which another one does."""
+        return self.parts()[:1] if 0 in self.local_ranks else []
+
     def write(self, first, rows):
         """Replaces the rows from `first` on, as they are; rows: [num_rows, d]."""
         for start, end, variable in self.parts():
@@ -250,30 +254,3 @@ def _uniform(shape, seed):
 
 
 INITIALIZERS = {"uniform": _uniform, "normal": tf.random.stateless_normal}
-
-
-def initialize_by_forward_pass(bank, encoder, dataset):
-    """Row i becomes the untrained encoder's embedding of image i.
-
-    One pass with batch norm in training mode, so that embeddings differ from image to
-    image before anything is learned (Liu et al. 2021, "raw feature initialization").
-
-    Args:
-        bank: MemoryBank.
-        encoder: model from images to embeddings.
-        dataset: of (images, indices), every index once.
-
-    Raises:
-        ValueError: where an index is missing.
-    """
-    forward = tf.function(lambda images: encoder(images, training=True))
-    vectors = np.full((bank.num_instances, bank.embedding_dim), np.nan, np.float32)
-    for images, indices in dataset:
-        vectors[indices.numpy()] = forward(images).numpy()
-    missing = np.isnan(vectors[:, 0])
-    if missing.any():
-        raise ValueError(
-            "`dataset` must hold every index once. Missing: "
-            f"{int(missing.sum())} of {bank.num_instances}."
-        )
-    bank.assign(vectors)

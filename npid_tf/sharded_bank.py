@@ -59,6 +59,9 @@ class ShardedMemoryBank(MemoryBank):
         shape = tf.shape(numbers, tf.int64)
         return tf.scatter_nd(pairs, similarities, shape), is_here
 
+    def parts_to_write(self):
+        return self.parts()
+
     def read(self, first, end):
         """As `MemoryBank.read`; where workers share the rows, all must call it."""
         rows = np.zeros((end - first, self.embedding_dim), np.float32)

@@ -1,40 +1,75 @@
-"""Runs a model over a whole data set."""
+"""Runs a model over a whole data set, on all replicas."""
 
 import functools
 
 import numpy as np
 import tensorflow as tf
 
+from npid_tf import replicas
 
-def embed(model, dataset, num_instances):
-    """What `model` gives for every image, in inference mode.
+BATCH_SIZE = 256  # images at a time, over all replicas
+
+
+def embed(model, dataset, num_instances, training=False):
+    """What `model` gives for every image.
+
+    A model that was made in the scope of a strategy runs on all of its replicas. The
+    images go through in whole batches, the last one filled up with the first images.
 
     Args:
         model: from images to [batch, dim], or to a tuple of those.
-        dataset: of (images, indices), every index once.
+        dataset: of batches of (images, indices), every index once.
         num_instances: how many there are.
+        training: whether batch norm takes its statistics from the batches.
 
     Returns:
-        float32 array [num_instances, dim], row i that of index i, or a tuple of them.
+        float32 array [num_instances, dim], row i that of index i, or a tuple of them;
+        NaN where an index is missing.
     """
-    images = dataset.element_spec[0]
-    # A last batch of another size must not trace the model again.
-    forward = _inference(model, tf.TensorSpec([None, *images.shape[1:]], images.dtype))
+    strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
+    # Whole batches: none is too small for all replicas, no shape traces the model anew.
+    num_replicas = strategy.num_replicas_in_sync
+    size = -(-BATCH_SIZE // num_replicas) * num_replicas
+    batches = dataset.unbatch().repeat().batch(size, drop_remainder=True)
+    batches = batches.take(-(-num_instances // size)).prefetch(tf.data.AUTOTUNE)
+    forward = _forward(model, strategy, training)
     rows = None
-    for images, indices in dataset:
-        outputs = [output.numpy() for output in forward(images)]
+    for images, indices in _to_replicas(batches, size, strategy):
+        *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
         if rows is None:
-            rows = [np.empty((num_instances, o.shape[1]), np.float32) for o in outputs]
+            shapes = [(num_instances, output.shape[1]) for output in outputs]
+            rows = [np.full(shape, np.nan, np.float32) for shape in shapes]
         for array, output in zip(rows, outputs, strict=True):
-            array[indices.numpy()] = output
+            array[indices] = output
     return rows[0] if len(rows) == 1 else tuple(rows)
 
 
 # Kept, so that evaluating a model after every epoch traces it once.
 @functools.lru_cache(maxsize=2)
-def _inference(model, image_batch):
-    return tf.function(
-        lambda images: tf.nest.flatten(model(images, training=False)),
-        input_signature=[image_batch],
-        autograph=False,
-    )
+def _forward(model, strategy, training):
+    """A function to the outputs and the indices of the batches of all replicas."""
+
+    def on_replica(images, indices):
+        outputs = tf.nest.flatten(model(images, training=training))
+        return [replicas.gather(tensor) for tensor in (*outputs, indices)]
+
+    @tf.function(autograph=False)
+    def forward(images, indices):
+        gathered = strategy.run(on_replica, (images, indices))
+        return [strategy.experimental_local_results(tensor)[0] for tensor in gathered]
+
+    return forward
+
+
+def _to_replicas(batches, size, strategy):
+    """The batches, each divided among the replicas."""
+    if strategy.num_replicas_in_sync == 1:
+        return batches
+
+    def own_batches(context):
+        workers, count = context.num_input_pipelines, strategy.num_replicas_in_sync
+        parts = batches.unbatch().batch(size // workers, drop_remainder=True)
+        parts = parts.shard(workers, context.input_pipeline_id)
+        return parts.unbatch().batch(size // count, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(own_batches)
