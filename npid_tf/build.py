@@ -53,8 +53,10 @@ def _load(dataset, split, config, manifest):
     )
 
 
-def build_train_dataset(config, source, position):
-    """Batches of (images, indices) from `position` (see checkpoints.py) to the end."""
+def build_train_dataset(
+    config, source, position, num_workers=1, worker=0, batches_per_step=1
+):
+    """A worker's batches of (images, indices) from `position` (see checkpoints.py)."""
     return make_train_dataset(
         source,
         build_augmentation(config.augmentation, config.jitter),
@@ -65,6 +67,9 @@ def build_train_dataset(config, source, position):
         position.epoch,
         position.step,
         config.crop_fraction,
+        num_workers,
+        worker,
+        batches_per_step,
     )
 
 

@@ -17,6 +17,9 @@ def make_train_dataset(
     first_epoch=0,
     first_step=0,
     crop_fraction=1.0,
+    num_workers=1,
+    worker=0,
+    batches_per_step=1,
 ):
     """Augmented batches of all epochs, one after the other.
 
@@ -24,23 +27,42 @@ def make_train_dataset(
     `first_step` of `first_epoch` goes on exactly as the whole one would have. Each
     epoch drops its last incomplete batch, other images in every epoch.
 
+    The images of a step are the same for any number of workers. Each worker reads its
+    part alone, the worker-th of num_workers, as `batches_per_step` batches in a row.
+
+    Args:
+        batch_size: images of a step, of all workers together.
+
     Returns:
-        tf.data.Dataset of (images, indices): uint8 [batch_size, image_size,
-        image_size, 3], int64 [batch_size].
+        tf.data.Dataset of (images, indices): uint8 [batch, image_size, image_size, 3],
+        int64 [batch], where batch = batch_size / (num_workers * batches_per_step).
 
     Raises:
-        ValueError: where a batch is larger than the data.
+        ValueError: where a batch is larger than the data, or cannot be divided.
     """
-    steps = steps_per_epoch(source.num_instances, batch_size)
+    steps_per_epoch(source.num_instances, batch_size)  # Raises for too large a batch.
+    if batch_size % (num_workers * batches_per_step):
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of devices. Received: "
+            f"batch_size={batch_size}, {num_workers} workers with {batches_per_step} "
+            "devices each."
+        )
+    part = batch_size // num_workers
+    mine = slice(worker * part, (worker + 1) * part)
 
-    def records_of_epoch(epoch):
+    def steps_of_epoch(epoch):
         skipped = tf.where(epoch == first_epoch, first_step, 0)
-        records = source.shuffled(seed, epoch)
-        records = records.take(steps * batch_size)
-        records = records.skip(tf.cast(skipped * batch_size, tf.int64))
-        return records.map(lambda index, record: (epoch, index, record))
+        steps = source.shuffled(seed, epoch).batch(batch_size, drop_remainder=True)
+        return steps.skip(tf.cast(skipped, tf.int64)).map(
+            lambda indices, handles: (
+                tf.repeat(epoch, part),
+                indices[mine],
+                handles[mine],
+            )
+        )
 
-    def view(epoch, index, record):
+    def view(epoch, index, handle):
+        record = source.record(handle)
         draws = augmentation.draws(seed, epoch, index)
         if augmentation.crop_scale is None:
             image = preprocess_for_eval(pixels(record), image_size, crop_fraction)
@@ -57,9 +79,10 @@ def make_train_dataset(
 
     return (
         tf.data.Dataset.range(first_epoch, num_epochs)
-        .flat_map(records_of_epoch)
+        .flat_map(steps_of_epoch)
+        .unbatch()
         .map(view, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size, drop_remainder=True)
+        .batch(part // batches_per_step, drop_remainder=True)
         .map(
             lambda indices, images, draws: (augmentation(images, draws), indices),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -86,8 +109,9 @@ def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0):
         may be smaller.
     """
 
-    def preprocess(index, record):
-        return preprocess_for_eval(pixels(record), image_size, crop_fraction), index
+    def preprocess(index, handle):
+        image = pixels(source.record(handle))
+        return preprocess_for_eval(image, image_size, crop_fraction), index
 
     return (
         source.in_order()

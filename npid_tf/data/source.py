@@ -2,16 +2,20 @@
 
 A source has `num_instances`, `labels` (int64 [num_instances] or None), `class_names`
 (or None), `paths` (or None), `fingerprint` (what identifies the data), and the methods
-`in_order()` and `shuffled(seed, epoch)`, datasets of `(index, record)`. A record is
-an image, uint8 [height, width, 3], or the bytes of an image file. Index i is the same
-image in every epoch and after every restart.
+`in_order()` and `shuffled(seed, epoch)`, datasets of `(index, handle)`. A handle is
+whatever is cheap to pass on, and `record(handle)` turns it into a record: an image,
+uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
+one image. Index i is the same image in every epoch and after every restart.
 """
 
 import tensorflow as tf
 
 
 class RandomAccess:
-    """Images that `read(index)` returns, index: int64 scalar tensor."""
+    """Images that `read(index)` returns, index: int64 scalar tensor.
+
+    The handle of an image is its index: what no worker needs is never read.
+    """
 
     def __init__(
         self,
@@ -30,11 +34,12 @@ class RandomAccess:
         self.paths = paths
 
     def in_order(self):
-        """Every `(index, record)` once, in the order of the indices."""
-        return self._read_all(tf.data.Dataset.range(self.num_instances))
+        """Every `(index, handle)` once, in the order of the indices."""
+        indices = tf.data.Dataset.range(self.num_instances)
+        return tf.data.Dataset.zip(indices, indices)
 
     def shuffled(self, seed, epoch):
-        """Every `(index, record)` once, in an order that (seed, epoch) determine.
+        """Every `(index, handle)` once, in an order that (seed, epoch) determine.
 
         seed, epoch: int64 scalars, python numbers or tensors.
         """
@@ -42,12 +47,11 @@ class RandomAccess:
             tf.range(self.num_instances, dtype=tf.int64),
             seed=tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)]),
         )
-        return self._read_all(tf.data.Dataset.from_tensor_slices(order))
+        return tf.data.Dataset.from_tensor_slices((order, order))
 
-    def _read_all(self, indices):
-        return indices.map(
-            lambda index: (index, self.read(index)), num_parallel_calls=tf.data.AUTOTUNE
-        )
+    def record(self, handle):
+        """The record that a handle stands for."""
+        return self.read(handle)
 
 
 def check_same_classes(source, eval_source):

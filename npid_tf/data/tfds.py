@@ -84,7 +84,7 @@ class TfdsStream:
 
     The index of an image is its position in the split: that of its file plus that in
     its file. Shuffling permutes the files and passes records through a buffer, both
-    determined by (seed, epoch).
+    determined by (seed, epoch). Records come with the stream, and are their handles.
     """
 
     def __init__(self, builder, split):
@@ -108,11 +108,11 @@ class TfdsStream:
         }
 
     def in_order(self):
-        """Every `(index, record)` once, in the order of the indices."""
+        """Every `(index, handle)` once, in the order of the indices."""
         return tf.data.Dataset.from_tensor_slices(self._files).flat_map(self._read)
 
     def shuffled(self, seed, epoch):
-        """Every `(index, record)` once, in an order that (seed, epoch) determine."""
+        """Every `(index, handle)` once, in an order that (seed, epoch) determine."""
         seed, epoch = tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(self._files[0])), seed=tf.stack([seed, epoch])
@@ -132,6 +132,10 @@ class TfdsStream:
             reshuffle_each_iteration=False,
         )
         return tf.data.experimental.from_variant(shuffled, records.element_spec)
+
+    def record(self, handle):
+        """The record that a handle stands for."""
+        return handle
 
     def read(self, index):
         """The record of one image, found by reading those before it."""

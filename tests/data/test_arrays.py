@@ -10,7 +10,7 @@ LABELS = np.arange(10) % 3
 
 
 def records(source):
-    return np.stack([record for _, record in source.in_order()])
+    return np.stack([source.record(handle) for _, handle in source.in_order()])
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -26,8 +26,9 @@ def test_images_without_channels_are_grey():
 
 
 def test_shuffled_images_keep_their_index():
-    for index, record in from_arrays(IMAGES).shuffled(5, 6):
-        np.testing.assert_array_equal(record, IMAGES[index])
+    source = from_arrays(IMAGES)
+    for index, handle in source.shuffled(5, 6):
+        np.testing.assert_array_equal(source.record(handle), IMAGES[index])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from npid_tf.data.digits import load_digits
 
 
 def pixels(source):
-    ((_, records),) = source.in_order().batch(source.num_instances)
+    ((_, handles),) = source.in_order().batch(source.num_instances)
+    records = source.record(handles)
     return records.numpy()
 
 

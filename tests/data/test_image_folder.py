@@ -27,14 +27,17 @@ def copied(folder, tmp_path):
 def test_records_are_the_files_in_the_order_of_their_names(folder, images):
     source = load_folder(folder)
     assert source.num_instances == len(images)
-    for (index, record), path in zip(source.in_order(), source.paths, strict=True):
+    for (index, handle), path in zip(source.in_order(), source.paths, strict=True):
+        record = source.record(handle)
         assert record == pathlib.Path(path).read_bytes()
         np.testing.assert_array_equal(tf.io.decode_png(record), images[index])
 
 
 def test_shuffled_records_keep_their_index(folder, images):
-    for index, record in load_folder(folder).shuffled(1, 2):
-        np.testing.assert_array_equal(tf.io.decode_png(record), images[index])
+    source = load_folder(folder)
+    for index, handle in source.shuffled(1, 2):
+        decoded = tf.io.decode_png(source.record(handle))
+        np.testing.assert_array_equal(decoded, images[index])
 
 
 def test_a_flat_folder_has_no_labels(folder):
@@ -152,8 +155,9 @@ def test_skipped_files_stay_out_and_are_reported_at_every_load(copied, images, c
         assert "Left out 2 files" in printed
         assert "02 ü.png, 07 ü.png" in printed
         assert source.num_instances == 18
-        for index, record in source.in_order():
-            np.testing.assert_array_equal(tf.io.decode_png(record), good[index])
+        for index, handle in source.in_order():
+            decoded = tf.io.decode_png(source.record(handle))
+            np.testing.assert_array_equal(decoded, good[index])
 
 
 def test_a_folder_of_broken_files_is_refused(tmp_path):

@@ -13,9 +13,10 @@ from npid_tf.data.decode import pixels
 from npid_tf.data.image_folder import load_folder
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.preprocess import preprocess_for_eval
+from npid_tf.data.source import RandomAccess
 from npid_tf.data.tfds import load_tfds
 
-EPOCHS, BATCH, SEED = 3, 6, 7  # Of 20 images: 3 steps, and 2 images left over.
+EPOCHS, BATCH, SEED = 3, 8, 7  # Of 20 images: 2 steps, and 4 images left over.
 STEPS = 20 // BATCH
 
 
@@ -58,6 +59,74 @@ def test_training_that_starts_anywhere_goes_on_as_the_whole_one(load_source):
     check()
 
 
+def parts_of_workers(source, num_workers, batches_per_step, **position):
+    """One batch a step, put together from what each worker gets."""
+    parts = [
+        train_batches(
+            source,
+            num_workers=num_workers,
+            worker=worker,
+            batches_per_step=batches_per_step,
+            **position,
+        )
+        for worker in range(num_workers)
+    ]
+    steps = len(parts[0]) // batches_per_step
+    assert {len(part) for part in parts} == {steps * batches_per_step}
+    size = BATCH // (num_workers * batches_per_step)
+    assert {len(indices) for part in parts for _, indices in part} == {size}
+    return [
+        tuple(
+            np.concatenate([batch[column] for part in parts for batch in part[step]])
+            for column in (0, 1)
+        )
+        for step in (
+            slice(start, start + batches_per_step)
+            for start in range(0, steps * batches_per_step, batches_per_step)
+        )
+    ]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 4])
+@pytest.mark.parametrize("batches_per_step", [1, 2])
+def test_parts_of_workers_make_the_batch_of_one(
+    load_source, num_workers, batches_per_step
+):
+    source = load_source()
+    whole = train_batches(source)
+    assert_same(parts_of_workers(source, num_workers, batches_per_step), whole)
+    rest = parts_of_workers(
+        source, num_workers, batches_per_step, first_epoch=1, first_step=1
+    )
+    assert_same(rest, whole[STEPS + 1 :])
+
+
+def test_workers_read_no_image_of_another():
+    read = []
+
+    def read_and_note(index):
+        tf.py_function(lambda index: read.append(int(index)), [index], [])
+        return tf.zeros([4, 4, 3], tf.uint8)
+
+    source = RandomAccess(read_and_note, num_instances=20, fingerprint={})
+    batches = train_batches(source, "none", num_workers=4, worker=2)
+    assert sorted(read) == sorted(np.concatenate([batch[1] for batch in batches]))
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    source = from_arrays(np.zeros((20, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match="batch_size=8, 3 workers with 2 devices"):
+        train_batches(source, num_workers=3, batches_per_step=2)
+
+
+def test_epochs_of_whole_batches_hold_every_image(load_source):
+    dataset = make_train_dataset(
+        load_source(), build_augmentation("none"), 4, 5, SEED, EPOCHS
+    )
+    seen = np.concatenate([indices for _, indices in dataset])
+    np.testing.assert_array_equal(np.bincount(seen, minlength=20), [EPOCHS] * 20)
+
+
 def test_epochs_hold_no_image_twice_and_differ_in_order(load_source):
     batches = train_batches(load_source(), "none")
     epochs = [
@@ -75,8 +144,8 @@ def test_epochs_hold_no_image_twice_and_differ_in_order(load_source):
 def test_without_augmentation_an_index_has_the_same_pixels_always(load_source):
     source = load_source()
     evaluated = {
-        int(index): preprocess_for_eval(pixels(record), 4, 1.0).numpy()
-        for index, record in source.in_order()
+        int(index): preprocess_for_eval(pixels(source.record(handle)), 4, 1.0).numpy()
+        for index, handle in source.in_order()
     }
     for images, indices in train_batches(source, "none"):
         for image, index in zip(images, indices, strict=True):

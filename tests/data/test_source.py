@@ -14,12 +14,14 @@ def source_of(num_instances):
     )
 
 
-def pairs(dataset):
-    return [(int(index), int(record)) for index, record in dataset]
+def pairs(source, dataset):
+    return [(int(index), int(source.record(handle))) for index, handle in dataset]
 
 
 def test_in_order_counts_up():
-    assert pairs(source_of(4).in_order()) == [(0, 100), (1, 101), (2, 102), (3, 103)]
+    source = source_of(4)
+    expected = [(0, 100), (1, 101), (2, 102), (3, 103)]
+    assert pairs(source, source.in_order()) == expected
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
@@ -29,14 +31,16 @@ def test_in_order_counts_up():
     epoch=st.integers(0, 1000),
 )
 def test_an_epoch_has_every_image_once_under_its_own_index(num_instances, seed, epoch):
-    shuffled = pairs(source_of(num_instances).shuffled(seed, epoch))
+    source, again = source_of(num_instances), source_of(num_instances)
+    shuffled = pairs(source, source.shuffled(seed, epoch))
     assert sorted(shuffled) == [(i, 100 + i) for i in range(num_instances)]
-    assert shuffled == pairs(source_of(num_instances).shuffled(seed, epoch))
+    assert shuffled == pairs(again, again.shuffled(seed, epoch))
 
 
 def test_orders_differ_between_epochs_and_between_seeds():
+    source = source_of(30)
     orders = {
-        tuple(pairs(source_of(30).shuffled(seed, epoch)))
+        tuple(pairs(source, source.shuffled(seed, epoch)))
         for seed in (0, 1)
         for epoch in (0, 1, 2)
     }
@@ -44,8 +48,18 @@ def test_orders_differ_between_epochs_and_between_seeds():
 
 
 def test_a_shuffle_read_twice_gives_the_same_order():
-    shuffled = source_of(30).shuffled(3, 4)
-    assert pairs(shuffled) == pairs(shuffled)
+    source = source_of(30)
+    shuffled = source.shuffled(3, 4)
+    assert pairs(source, shuffled) == pairs(source, shuffled)
+
+
+def test_shuffling_and_listing_read_nothing():
+    def read(index):
+        raise AssertionError("read while shuffling")
+
+    source = RandomAccess(read, num_instances=5, fingerprint={})
+    assert sorted(int(index) for index, _ in source.shuffled(0, 0)) == list(range(5))
+    assert [int(index) for index, _ in source.in_order()] == list(range(5))
 
 
 def test_unchanged_data_pass():
