@@ -15,11 +15,13 @@ MISSING_LABELS = (
 def nearest(queries, vectors, k):
     """The k most similar rows of each query, exactly, the most similar first.
 
-    Both are read in chunks: memory grows with neither number of rows.
+    Rows are read once, in chunks, and only the best k so far are kept: beyond its
+    arguments, memory grows with num_queries x k alone. Of equals, the lower row leads.
 
     Args:
         queries: float32 [num_queries, dim].
-        vectors: float32 [num_vectors, dim].
+        vectors: float32 [num_vectors, dim], or an iterable of the blocks of rows it
+            consists of, in order: a bank that is spread over devices.
         k: neighbors, at most num_vectors.
 
     Returns:
@@ -28,27 +30,36 @@ def nearest(queries, vectors, k):
     Raises:
         ValueError: where k is more than there are rows.
     """
-    if not 1 <= k <= len(vectors):
-        raise ValueError(
-            f"`k` must be in [1, {len(vectors)}], the number of rows. Received: {k}."
-        )
-    parts = [
-        _nearest_of_chunk(queries[start : start + QUERIES_AT_ONCE], vectors, k)
-        for start in range(0, len(queries), QUERIES_AT_ONCE)
-    ]
-    similarities, indices = zip(*parts, strict=True)
-    return np.concatenate(similarities), np.concatenate(indices)
-
-
-def _nearest_of_chunk(queries, vectors, k):
+    blocks = [vectors] if hasattr(vectors, "shape") else vectors
     best = np.empty((len(queries), 0), np.float32)
     indices = np.empty((len(queries), 0), np.int32)
-    for start in range(0, len(vectors), ROWS_AT_ONCE):
-        rows = vectors[start : start + ROWS_AT_ONCE]
-        # As a tensor: a number would trace the function again for every chunk.
-        merged = _merge(queries, rows, best, indices, tf.constant(start), k)
-        best, indices = (part.numpy() for part in merged)
+    first_row = 0
+    for rows in _chunks(blocks):
+        best, indices = _search(queries, rows, best, indices, first_row, k)
+        first_row += len(rows)
+    if not 1 <= k <= first_row:
+        raise ValueError(
+            f"`k` must be in [1, {first_row}], the number of rows. Received: {k}."
+        )
     return best, indices
+
+
+def _chunks(blocks):
+    for block in blocks:
+        for start in range(0, len(block), ROWS_AT_ONCE):
+            yield block[start : start + ROWS_AT_ONCE]
+
+
+def _search(queries, rows, best, indices, first_row, k):
+    parts = []
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        some = slice(start, start + QUERIES_AT_ONCE)
+        # As a tensor: a number would trace the function again for every chunk.
+        first = tf.constant(first_row)
+        merged = _merge(queries[some], rows, best[some], indices[some], first, k)
+        parts.append([part.numpy() for part in merged])
+    best, indices = zip(*parts, strict=True)
+    return np.concatenate(best), np.concatenate(indices)
 
 
 @tf.function(reduce_retracing=True)

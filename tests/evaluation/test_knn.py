@@ -9,14 +9,22 @@ from npid_tf.evaluation import knn
 from npid_tf.evaluation.knn import class_scores, knn_accuracy, nearest
 
 
+def in_blocks(vectors, size):
+    """A generator of consecutive rows, so read once; None for the array itself."""
+    if size is None:
+        return vectors
+    return (vectors[i : i + size] for i in range(0, len(vectors), size))
+
+
 @given(
     num_queries=st.integers(1, 12),
     num_vectors=st.integers(1, 30),
     k=st.integers(1, 30),
+    block=st.sampled_from([1, 4, 7, 20, None]),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=25, deadline=None)
-def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, seed):
+def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, block, seed):
     k = min(k, num_vectors)
     random = np.random.default_rng(seed)
     # Small whole numbers: products are exact and many tie, the lower row is first.
@@ -25,7 +33,7 @@ def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(knn, "QUERIES_AT_ONCE", 5)
         patch.setattr(knn, "ROWS_AT_ONCE", 7)
-        similarities, indices = nearest(queries, vectors, k)
+        similarities, indices = nearest(queries, in_blocks(vectors, block), k)
     products = queries @ vectors.T
     expected = np.argsort(-products, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(indices, expected)
@@ -35,9 +43,11 @@ def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, seed):
 
 
 @pytest.mark.parametrize("k", [0, 4])
-def test_k_beyond_the_rows_is_refused(k):
+@pytest.mark.parametrize("block", [None, 2])
+def test_k_beyond_the_rows_is_refused(k, block):
+    queries, vectors = np.eye(2, 4, dtype=np.float32), np.eye(3, 4, dtype=np.float32)
     with pytest.raises(ValueError, match=r"\[1, 3\].*Received: "):
-        nearest(np.eye(2, 4, dtype=np.float32), np.eye(3, 4, dtype=np.float32), k)
+        nearest(queries, in_blocks(vectors, block), k)
 
 
 def test_class_scores_equal_a_float64_loop():
