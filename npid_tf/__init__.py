@@ -17,6 +17,7 @@ if keras.backend.backend() != "tensorflow":
 from npid_tf.backbones import build_backbone
 from npid_tf.callbacks import KNNEvaluation, StopOnNonFiniteLoss
 from npid_tf.encoder import build_encoder
+from npid_tf.initialization import initialize_by_forward_pass
 from npid_tf.losses import (
     NCE,
     NonparametricSoftmax,
@@ -24,8 +25,9 @@ from npid_tf.losses import (
     SampledSoftmax,
     SharedNegatives,
 )
-from npid_tf.memory_bank import MemoryBank, initialize_by_forward_pass
+from npid_tf.memory_bank import MemoryBank
 from npid_tf.npid import NPID
+from npid_tf.sharded_bank import ShardedMemoryBank
 
 __all__ = [
     "NCE",
@@ -35,6 +37,7 @@ __all__ = [
     "NonparametricSoftmax",
     "PerSampleNegatives",
     "SampledSoftmax",
+    "ShardedMemoryBank",
     "SharedNegatives",
     "StopOnNonFiniteLoss",
     "build_backbone",

@@ -1,6 +1,5 @@
 """Makes the parts of a run from a `Config`; besides the programs, nothing reads it."""
 
-import functools
 import os
 
 import keras
@@ -16,9 +15,10 @@ from npid_tf.data.image_folder import load_folder
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.tfds import load_tfds
 from npid_tf.encoder import build_encoder
-from npid_tf.memory_bank import MemoryBank
 from npid_tf.npid import NPID
 from npid_tf.schedules import build_schedule
+from npid_tf.strategies import choose_placement
+from npid_tf.workers import is_multi_worker
 
 EVAL_BATCH_SIZE = 256
 
@@ -53,24 +53,38 @@ def _load(dataset, split, config, manifest):
     )
 
 
-def build_train_dataset(
-    config, source, position, num_workers=1, worker=0, batches_per_step=1
-):
-    """A worker's batches of (images, indices) from `position` (see checkpoints.py)."""
-    return make_train_dataset(
-        source,
-        build_augmentation(config.augmentation, config.jitter),
-        config.image_size,
-        config.batch_size,
-        config.seed,
-        config.epochs,
-        position.epoch,
-        position.step,
-        config.crop_fraction,
-        num_workers,
-        worker,
-        batches_per_step,
-    )
+def build_train_dataset(config, source, position, strategy):
+    """Batches of (images, indices) from `position` (see checkpoints.py) to the end.
+
+    On several workers, each reads its part of every batch alone.
+    """
+
+    def make(**part_of_worker):
+        return make_train_dataset(
+            source,
+            build_augmentation(config.augmentation, config.jitter),
+            config.image_size,
+            config.batch_size,
+            config.seed,
+            config.epochs,
+            position.epoch,
+            position.step,
+            config.crop_fraction,
+            **part_of_worker,
+        )
+
+    if not is_multi_worker(strategy):
+        return make()
+
+    def make_for_worker(context):
+        workers = context.num_input_pipelines
+        return make(
+            num_workers=workers,
+            worker=context.input_pipeline_id,
+            batches_per_step=context.num_replicas_in_sync // workers,
+        )
+
+    return strategy.distribute_datasets_from_function(make_for_worker)
 
 
 def build_eval_dataset(config, source):
@@ -122,13 +136,21 @@ def build_model(config, num_instances):
         raise ValueError(
             f"Unknown bank_init {config.bank_init!r}. Known: uniform, normal, forward."
         )
-    bank = MemoryBank(
+    make_bank = choose_placement(
+        config.bank_placement,
+        num_instances,
+        config.embedding_dim,
+        config.bank_dtype,
+        tf.distribute.get_strategy(),
+    )
+    bank = make_bank(
         num_instances,
         config.embedding_dim,
         config.bank_momentum,
         # `forward` replaces these rows before the first step, see train.py.
         "normal" if config.bank_init == "forward" else config.bank_init,
         config.seed,
+        config.bank_dtype,
     )
     return NPID(
         build_fresh_encoder(config),
@@ -164,26 +186,6 @@ def build_optimizer(config, steps_per_epoch):
         momentum=config.sgd_momentum,
         gradient_accumulation_steps=accumulation if accumulation > 1 else None,
     )
-
-
-def build_strategy(name):
-    """A tf.distribute strategy. auto: mirrored where more than one GPU is visible."""
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "auto":
-        name = "mirrored" if len(gpus) > 1 else "one_device"
-    if name == "mirrored":
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        return _mirrored_strategy(tuple(device.name for device in devices))
-    if name == "one_device":
-        return tf.distribute.get_strategy()
-    raise ValueError(f"Unknown strategy {name!r}. Known: auto, mirrored, one_device.")
-
-
-@functools.cache
-def _mirrored_strategy(devices):
-    # One a process: each numbers its collective operations from the same start, and
-    # those of a second one fail where their shapes differ from the first one's.
-    return tf.distribute.MirroredStrategy(devices)
 
 
 def checkpoint_directory(config):

@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from npid_tf import workers
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
 
@@ -16,7 +17,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Raises ValueError at the first step whose loss is infinite or not a number."""
 
     def on_train_batch_end(self, batch, logs=None):
-        loss = float(logs["loss"])
+        loss = np.ravel(logs["loss"])[0]  # of shape [1] on several workers
         if not np.isfinite(loss):
             raise ValueError(
                 f"The loss became {loss} at step {batch + 1} of the epoch: training "
@@ -52,7 +53,7 @@ class KNNEvaluation(keras.callbacks.Callback):
         accuracy = knn_accuracy(
             embed(self.model.encoder, self.dataset, len(self.labels)),
             self.labels,
-            self.model.bank.vectors.numpy(),
+            self.model.bank.blocks(),
             self.train_labels,
             (self.k,),
             self.temperature,
@@ -92,7 +93,10 @@ class EpochLog(keras.callbacks.Callback):
         num_images = self._num_steps * self.batch_size
         logs["images_per_second"] = num_images / (self._stopped - self._started)
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        line = {"epoch": epoch + 1, **{key: float(logs[key]) for key in logs}}
+        line = {
+            "epoch": epoch + 1,
+            **{key: float(np.ravel(logs[key])[0]) for key in logs},
+        }
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -153,13 +157,22 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if step >= self.steps_per_epoch:
             return  # The end of the epoch saves.
         is_due = self.every_steps and step % self.every_steps == 0
+        self._agree_on_termination()
         if is_due or self._terminated:
             self.checkpoints.save(self._epoch, step)
         self._exit_if_terminated()
 
     def on_epoch_end(self, epoch, logs=None):
+        self._agree_on_termination()
         self.checkpoints.save(epoch + 1, 0)
         self._exit_if_terminated()
+
+    def _agree_on_termination(self):
+        # The signal may reach one worker alone, or another in another step.
+        strategy = self.model.distribute_strategy
+        if workers.is_multi_worker(strategy):
+            told = workers.tell(strategy, [int(self._terminated)])
+            self._terminated = bool(told.any())
 
     def _exit_if_terminated(self):
         if self._terminated:

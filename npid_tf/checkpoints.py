@@ -173,9 +173,11 @@ def _variables(model):
         "encoder": model.encoder,
         "loss": model.instance_loss,
         "step": model.step,
-        "optimizer": model.optimizer,
+        "optimizer": getattr(model, "optimizer", None),  # none before `compile`
     }
-    return tf.train.Checkpoint(**{key: part for key, part in parts.items() if part is not None})
+    return tf.train.Checkpoint(
+        **{key: part for key, part in parts.items() if part is not None}
+    )
 
 
 def _shapes(model):

@@ -67,7 +67,11 @@ class Config:
     weight_decay: float = _flag(5e-4, "L2 penalty on all encoder weights, as in SGD")
     accumulation_steps: int = _flag(1, "Batches whose gradients one update averages")
     precision: str = _flag("float32", "float32, mixed_bfloat16 or mixed_float16")
-    strategy: str = _flag("auto", "auto (all visible GPUs), one_device or mirrored")
+    strategy: str = _flag("auto", "auto, one_device, mirrored or multi_worker")
+    bank_placement: str = _flag(
+        "auto", "A copy on each device (replicated), a part on each (sharded), or auto"
+    )
+    bank_dtype: str = _flag("float32", "What bank rows are stored as, or bfloat16")
     seed: int = _flag(0, "Seed of weights, order, augmentation and negatives")
     # Watching and keeping.
     knn_epochs: int = _flag(1, "Epochs between kNN evaluations while training")

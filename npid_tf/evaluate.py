@@ -15,6 +15,7 @@ from npid_tf.data.source import check_same_classes
 from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
+from npid_tf.strategies import build_local_strategy
 
 # Above this many bytes as float32, pixels are not compared with the embeddings.
 PIXEL_BYTES = 2 << 30
@@ -43,7 +44,6 @@ def evaluate_knn(config):
             f"`k` must be at most the {source.num_instances} training images. "
             f"Received: {k_values[-1]}."
         )
-    model = build.load_trained(config, source)
     data = build.build_eval_dataset(config, source)
     eval_data = build.build_eval_dataset(config, eval_source)
 
@@ -53,12 +53,15 @@ def evaluate_knn(config):
             embed(encoder, eval_data, eval_source.num_instances),
         )
 
-    (features, embeddings), (eval_features, eval_embeddings) = embed_both(
-        with_features(model.encoder)
-    )
-    untrained, eval_untrained = embed_both(build.build_fresh_encoder(config))
+    # Made in this scope, the encoders run on all devices.
+    with build_local_strategy(config.strategy).scope():
+        model = build.load_trained(config, source)
+        (features, embeddings), (eval_features, eval_embeddings) = embed_both(
+            with_features(model.encoder)
+        )
+        untrained, eval_untrained = embed_both(build.build_fresh_encoder(config))
     pairs = {
-        "bank as trained": (model.bank.vectors.numpy(), eval_embeddings),
+        "bank as trained": (model.bank.numpy(), eval_embeddings),
         "refreshed embeddings": (embeddings, eval_embeddings),
         "backbone features": (features, eval_features),
         "untrained encoder": (untrained, eval_untrained),

@@ -94,7 +94,7 @@ class MemoryBank(keras.layers.Layer):
     # Called by the losses, in a replica context.
 
     def lookup(self, indices):
-        """The rows v_j of this replica's images: int64 [batch] -> float32 [batch, d]."""
+        """The rows v_j of a replica's images: int64 [batch] -> float32 [batch, d]."""
         return self.held_rows(indices)
 
     def held_rows(self, indices):
@@ -242,7 +242,7 @@ class MemoryBank(keras.layers.Layer):
 
 
 def _last_positions(indices):
-    """For each index of a batch, where it is in the batch for the last time: [batch]."""
+    """Where each index of a batch is in it for the last time: int32 [batch]."""
     is_equal = indices[None, :] == indices[:, None]  # [batch, batch]
     positions = tf.range(tf.shape(indices)[0])
     return tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)

@@ -79,7 +79,7 @@ class NPID(keras.Model):
                 )
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         if self.distribute_strategy.num_replicas_in_sync > 1:
-            _check_for_replicas(self.optimizer)
+            _check_for_replicas(self.optimizer, jit_compile, self.steps_per_execution)
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
 
@@ -189,7 +189,7 @@ def _global_batch_size(losses):
     return replicas.add_up(tf.cast(tf.shape(losses)[0], tf.float32))
 
 
-def _check_for_replicas(optimizer):
+def _check_for_replicas(optimizer, jit_compile, steps_per_execution):
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm"):
         if getattr(inner, name, None):
@@ -197,4 +197,14 @@ def _check_for_replicas(optimizer):
                 f"The optimizer's `{name}` is not supported on more than one replica: "
                 "Keras applies it to each replica's own gradients. Use one device, or "
                 "leave it out."
+            )
+    for name, value in (
+        ("jit_compile", jit_compile),
+        ("steps_per_execution", steps_per_execution > 1),
+    ):
+        if value:
+            raise ValueError(
+                f"`{name}` is not supported on more than one replica: TensorFlow does "
+                "not run the replicas' exchange inside it. Use one device, or leave it "
+                "out."
             )

@@ -27,7 +27,13 @@ def gather(batch):
     # A tensor without a device, such as the data set's own, is refused.
     batch = tf.identity(batch)
     gathered = tf.distribute.get_replica_context().all_gather(batch, axis=0)
-    return tf.ensure_shape(gathered, [None, *batch.shape[1:]])
+    return _with_dense_gradient(tf.ensure_shape(gathered, [None, *batch.shape[1:]]))
+
+
+@tf.custom_gradient
+def _with_dense_gradient(value):
+    # The gradient of `all_gather` fails on that of tf.gather, which is sparse.
+    return tf.identity(value), tf.convert_to_tensor
 
 
 def add_up(value):

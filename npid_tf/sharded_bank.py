@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import replicas, workers
 from npid_tf.memory_bank import MemoryBank
 
 
@@ -74,10 +74,4 @@ class ShardedMemoryBank(MemoryBank):
             count += stop - start
         if count == self.num_instances:
             return rows
-        first_rank, *_ = self.local_ranks
-
-        def part():  # Each worker's rows once, whatever the number of its devices.
-            is_first = replicas.rank() == first_rank
-            return tf.constant(rows) if is_first else tf.zeros(rows.shape)
-
-        return self.strategy.reduce("SUM", self.strategy.run(part), None).numpy()
+        return workers.add_up(self.strategy, rows)

@@ -8,8 +8,9 @@ import os
 import sys
 
 import keras
+import tensorflow as tf
 
-from npid_tf import build
+from npid_tf import build, workers
 from npid_tf.callbacks import (
     EpochLog,
     KNNEvaluation,
@@ -21,7 +22,8 @@ from npid_tf.config import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.data.source import check_same_classes
-from npid_tf.memory_bank import initialize_by_forward_pass
+from npid_tf.initialization import initialize_by_forward_pass
+from npid_tf.strategies import build_strategy
 
 
 def train(config):
@@ -29,11 +31,12 @@ def train(config):
 
     Raises ValueError for flags or data that do not fit, before anything is written.
     """
+    strategy = build_strategy(config.strategy)  # Workers meet before all else.
+    is_chief = workers.is_chief(strategy)
     source = build.build_source(config)
     eval_source = build.build_eval_source(config)
     if eval_source is not None:
         check_same_classes(source, eval_source)
-    strategy = build.build_strategy(config.strategy)
     steps = steps_per_epoch(source.num_instances, config.batch_size)
     with strategy.scope():
         model = build.build_model(config, source.num_instances)
@@ -44,8 +47,9 @@ def train(config):
     position = checkpoints.restore()
     is_new = position is None
     position = position or Position()
-    dataset = build.build_train_dataset(config, source, position)
-    print_plan(config, source, model, strategy, steps)
+    dataset = build.build_train_dataset(config, source, position, strategy)
+    if is_chief:
+        print_plan(config, source, model, strategy, steps)
     if position.epoch >= config.epochs:
         print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
         return model
@@ -56,20 +60,12 @@ def train(config):
     if not is_new:
         print(f"Resuming at epoch {position.epoch + 1}, step {position.step + 1}.")
 
-    os.makedirs(config.workdir, exist_ok=True)
-    flags_path = os.path.join(config.workdir, "flags.cfg")
-    print_changed_flags(flags_path, config)
-    write_flagfile(config, flags_path)
-    metrics_path = os.path.join(config.workdir, "metrics.jsonl")
-    callbacks = [
-        StopOnNonFiniteLoss(),
-        *knn_callbacks(config, source, eval_source),
-        EpochLog(metrics_path, config.batch_size, position.epoch),
-        keras.callbacks.TensorBoard(
-            os.path.join(config.workdir, "tensorboard"), write_graph=False
-        ),
-        SaveCheckpoints(checkpoints, steps, position, config.checkpoint_steps),
-    ]
+    callbacks = [StopOnNonFiniteLoss(), *knn_callbacks(config, source, eval_source)]
+    if is_chief:
+        callbacks += logging_callbacks(config, position)
+    callbacks.append(
+        SaveCheckpoints(checkpoints, steps, position, config.checkpoint_steps)
+    )
 
     def fit(dataset, first_epoch, last_epoch, num_steps):
         model.fit(
@@ -79,19 +75,42 @@ def train(config):
             steps_per_epoch=num_steps,
             shuffle=False,  # The data set is shuffled; True only warns of that.
             callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
         )
 
     next_epoch = position.epoch
     if position.step:  # The interrupted epoch has fewer steps left than the others.
         next_epoch += 1
         fit(dataset, position.epoch, next_epoch, steps - position.step)
-        dataset = build.build_train_dataset(config, source, Position(next_epoch))
+        position = Position(next_epoch)
+        dataset = build.build_train_dataset(config, source, position, strategy)
     if next_epoch < config.epochs:
         fit(dataset, next_epoch, config.epochs, steps)
-    plot_curves(metrics_path, os.path.join(config.workdir, "curves.png"))
-    print(f"Finished: {config.workdir} is trained for {config.epochs} epochs.")
+    if is_chief:
+        plot_curves(
+            os.path.join(config.workdir, "metrics.jsonl"),
+            os.path.join(config.workdir, "curves.png"),
+        )
+        print(f"Finished: {config.workdir} is trained for {config.epochs} epochs.")
     return model
+
+
+def logging_callbacks(config, position):
+    """Writes flags.cfg now, metrics.jsonl and TensorBoard's logs while training."""
+    os.makedirs(config.workdir, exist_ok=True)
+    flags_path = os.path.join(config.workdir, "flags.cfg")
+    print_changed_flags(flags_path, config)
+    write_flagfile(config, flags_path)
+    return [
+        EpochLog(
+            os.path.join(config.workdir, "metrics.jsonl"),
+            config.batch_size,
+            position.epoch,
+        ),
+        keras.callbacks.TensorBoard(
+            os.path.join(config.workdir, "tensorboard"), write_graph=False
+        ),
+    ]
 
 
 def knn_callbacks(config, source, eval_source):
@@ -124,15 +143,17 @@ def print_changed_flags(flags_path, config):
 def print_plan(config, source, model, strategy, steps):
     """Prints what a run will do, before it starts."""
     bank = model.bank
-    bank_bytes = bank.num_instances * bank.embedding_dim * 4
+    replicas = strategy.num_replicas_in_sync
+    row_bytes = bank.embedding_dim * tf.as_dtype(bank.row_dtype).size
     parameters = sum(variable.value.shape.num_elements()
                      for variable in model.trainable_variables)  # fmt: skip
     print(
         f"Plan: {source.num_instances:,} images of {config.dataset}, bank "
-        f"{bank.num_instances:,} x {bank.embedding_dim} ({bank_bytes / 1e6:,.1f} MB), "
+        f"{bank.num_instances:,} x {bank.embedding_dim} {bank.row_dtype} "
+        f"({bank.rows_per_replica() * row_bytes / 1e6:,.1f} MB per device), "
         f"{config.backbone} with {parameters:,} parameters, {config.epochs} epochs of "
-        f"{steps:,} steps of {config.batch_size} images on "
-        f"{strategy.num_replicas_in_sync} device(s), in {config.workdir}",
+        f"{steps:,} steps of {config.batch_size} images on {replicas} device(s), "
+        f"{config.batch_size / replicas:g} each, in {config.workdir}",
         flush=True,
     )
 
@@ -140,7 +161,8 @@ def print_plan(config, source, model, strategy, steps):
 def main(config, arguments):
     if arguments:
         raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
-    train(config)
+    with workers.ending_together(build_strategy(config.strategy)):
+        train(config)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """The processes of a run, and what they agree on outside of its steps."""
 
+import contextlib
 import functools
+import os
+import sys
+import traceback
 
 import numpy as np
 import tensorflow as tf
@@ -29,22 +33,77 @@ def tell(strategy, numbers):
 
     Every worker must call it, so that it is also where they wait for each other.
     """
-    numbers = tf.constant(numbers, tf.int64)
     if not is_multi_worker(strategy):
-        return numbers.numpy()[None]
-    return np.array(_teller(strategy)(numbers))
-
-
-@functools.cache
-def _teller(strategy):
-    @tf.function
-    def gather(numbers):
-        told = strategy.run(lambda: replicas.gather(numbers[None]))
-        return strategy.experimental_local_results(told)[0]
-
-    return gather
+        return np.array([numbers], np.int64)
+    told = _exchange(strategy, replicas.gather)(tf.constant([numbers], tf.int64))
+    return told.numpy()
 
 
 def wait(strategy):
     """Returns when every worker has called it."""
     tell(strategy, [0])
+
+
+def add_up(strategy, array):
+    """The sum of each worker's array; every worker must call it."""
+    if not is_multi_worker(strategy):
+        return array
+    return _exchange(strategy, _add_up_first)(tf.constant(array)).numpy()
+
+
+def _add_up_first(array):
+    # A worker's array counts once, whatever the number of its devices.
+    strategy = tf.distribute.get_strategy()
+    is_first = replicas.rank() % len(strategy.extended.worker_devices) == 0
+    return replicas.add_up(array if is_first else tf.zeros_like(array))
+
+
+@functools.cache
+def _exchange(strategy, function):
+    @tf.function
+    def exchange(value):
+        results = strategy.run(function, (value,))
+        return strategy.experimental_local_results(results)[0]
+
+    return exchange
+
+
+@contextlib.contextmanager
+def ending_together(strategy):
+    """Ends this process where another worker is lost, with exit status 1.
+
+    Without the lost worker no collective operation ends, those of an orderly exit
+    included; so the process is ended at once, after a line that says why.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_multi_worker(strategy):
+            raise
+        if isinstance(error, SystemExit) and not error.code:
+            raise
+        if isinstance(error, LOST):
+            print(
+                "Error: another worker was lost, so this one ends too. Start all "
+                "workers again: they go on from the last checkpoint. TensorFlow says: "
+                f"{error.message.splitlines()[0]}",
+                file=sys.stderr,
+            )
+        elif isinstance(error, (ValueError, OSError, ImportError)):
+            print(f"Error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+# What collective operations raise when a peer is gone.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+)

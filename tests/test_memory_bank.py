@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npid_tf import MemoryBank, build_encoder, initialize_by_forward_pass
+from npid_tf import MemoryBank
 
 
 def unit_rows(num_rows, dim, seed=0):
@@ -118,30 +118,3 @@ def test_config_round_trip():
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         MemoryBank(**{"num_instances": 4, "embedding_dim": 3, **arguments})
-
-
-@pytest.fixture
-def encoder():
-    images = keras.Input((4, 4, 3))
-    x = keras.layers.Conv2D(6, 3)(images)
-    backbone = keras.Model(images, keras.layers.BatchNormalization()(x))
-    return build_encoder(backbone, embedding_dim=5, batch_norm_before_l2=True)
-
-
-def test_forward_pass_gives_every_image_its_own_unit_row(encoder):
-    images = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), np.uint8)
-    order = np.random.default_rng(1).permutation(12)
-    dataset = tf.data.Dataset.from_tensor_slices((images[order], order)).batch(12)
-    bank = MemoryBank(12, 5)
-    initialize_by_forward_pass(bank, encoder, dataset)
-    vectors = bank.vectors.numpy()
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
-    assert (vectors @ vectors.T - np.eye(12)).max() < 0.999
-    np.testing.assert_allclose(vectors, encoder(images, training=True), atol=1e-5)
-
-
-def test_forward_pass_reports_missing_indices(encoder):
-    images = np.zeros((6, 4, 4, 3), np.uint8)
-    dataset = tf.data.Dataset.from_tensor_slices((images, [0, 1, 2, 4, 5, 5])).batch(4)
-    with pytest.raises(ValueError, match=r"every index once. Missing: 2 of 7"):
-        initialize_by_forward_pass(MemoryBank(7, 5), encoder, dataset)

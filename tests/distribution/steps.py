@@ -67,15 +67,25 @@ def build(loss, bank):
     )
 
 
-def batches():
-    """Global batches: one has an index twice, and one is smaller than the others."""
+def batches(worker=0, num_workers=1):
+    """A worker's part of the global batches: in one an index is twice, one is small."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (N, 6, 6, 3), np.uint8)
-    for step in range(STEPS):
-        indices = rng.permutation(N)[:BATCH]
-        if step == 3:
-            indices[-1] = indices[0]  # The first and the last replica have it.
-        yield images[indices], indices
+    orders = [rng.permutation(N)[:BATCH] for _ in range(STEPS)]
+    orders[3][-1] = orders[3][0]  # The first and the last replica have it.
+    orders[-1] = orders[-1][:5]
+
+    def parts():
+        for indices in orders:
+            size = len(indices)
+            first, end = (size * w // num_workers for w in (worker, worker + 1))
+            yield images[indices[first:end]], indices[first:end]
+
+    signature = (
+        tf.TensorSpec([None, 6, 6, 3], tf.uint8),
+        tf.TensorSpec([None], tf.int64),
+    )
+    return tf.data.Dataset.from_generator(parts, output_signature=signature)
 
 
 def main(num_replicas, output):
@@ -86,40 +96,26 @@ def main(num_replicas, output):
             with strategy.scope():
                 model = build(loss, bank)
                 model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
-            history = run(model, strategy)
             name = f"{loss}.{bank}"
-            results[f"{name}.losses"] = history
+            results[f"{name}.losses"] = run(model, strategy)
             for number, weight in enumerate(model.encoder.weights):
-                results[f"{name}.weight{number}"] = np.array(weight)
+                results[f"{name}.weight{number}"] = weight.numpy()
             results[f"{name}.bank"] = model.bank.numpy()
-            for rank, (first, end, variable) in enumerate(model.bank.parts()):
-                results[f"{name}.copy{rank}"] = variable.numpy()[: end - first]
+            for copy, (first, end, variable) in enumerate(model.bank.parts()):
+                results[f"{name}.copy{copy}"] = variable.numpy()[: end - first]
+                results[f"{name}.room{copy}"] = variable.shape[0]
     np.savez(output, **results)
 
 
 def run(model, strategy):
-    """20 steps by `fit`, one after the other; the last batch has 5 images."""
-    count = strategy.num_replicas_in_sync
-    history = []
-    for number, (images, indices) in enumerate(batches()):
-        if number == STEPS - 1:
-            images, indices = images[:5], indices[:5]
-        dataset = tf.data.Dataset.from_tensors((images, indices))
-        if is_multi_worker(strategy):
-            worker = strategy.cluster_resolver.task_id
-            size = len(indices)
-            part = slice(worker * size // count, (worker + 1) * size // count)
-            dataset = tf.data.Dataset.from_tensors((images[part], indices[part]))
-            dataset = strategy.distribute_datasets_from_function(
-                lambda _, dataset=dataset: dataset
-            )
-        logs = model.fit(dataset, verbose=0).history
-        history.append(np.ravel(logs["loss"])[0])
-    return np.array(history)
-
-
-def is_multi_worker(strategy):
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    """The loss of each of 20 steps, which `fit` takes as epochs of one."""
+    dataset = batches()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        dataset = strategy.distribute_datasets_from_function(
+            lambda context: batches(context.input_pipeline_id, 2)
+        )
+    history = model.fit(dataset, steps_per_epoch=1, epochs=STEPS, verbose=0).history
+    return np.array(history["loss"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+"""The same 20 steps on one device, on several, and on two workers (see steps.py)."""
+
+import os
+
+import numpy as np
+import pytest
+
+# More take minutes: DEVICES=2,3,4 pytest tests/distribution/test_steps.py
+DEVICES = [int(number) for number in os.environ.get("DEVICES", "3").split(",")]
+N = 50
+
+
+@pytest.fixture(scope="module")
+def one_device(programs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("steps") / "one.npz"
+    programs.finish(programs.start([programs.STEPS, 1, path]))
+    return np.load(path)
+
+
+@pytest.fixture(scope="module", params=[*DEVICES, "2 workers"])
+def several(programs, tmp_path_factory, request):
+    """The results of each process, and the number of replicas."""
+    folder = tmp_path_factory.mktemp("steps")
+    if request.param == "2 workers":
+        arguments = [programs.STEPS, 0, folder / "{worker}.npz"]
+        for process in programs.start_workers(arguments):
+            programs.finish(process)
+        return [np.load(folder / "0.npz"), np.load(folder / "1.npz")], 2
+    programs.finish(programs.start([programs.STEPS, request.param, folder / "it.npz"]))
+    return [np.load(folder / "it.npz")], request.param
+
+
+def names(results, ending):
+    return [name for name in results.files if ending in name.split(".")[-1]]
+
+
+def test_losses_weights_and_bank_equal_those_of_one_device(one_device, several):
+    processes, _ = several
+    compared = [name for name in one_device.files if "copy" not in name]
+    # Five losses with either bank: losses, bank, and the encoder's weights.
+    assert len(names(one_device, "losses")) == len(names(one_device, "bank")) == 10
+    assert len(names(one_device, "weight")) >= 100
+    for results in processes:
+        for name in compared:
+            expected = one_device[name]
+            # Moving variances reach 30: compared by their own size.
+            tolerance = 1e-5 * max(1, np.abs(expected).max())
+            np.testing.assert_allclose(
+                results[name], expected, rtol=0, atol=tolerance, err_msg=name
+            )
+
+
+def test_the_steps_change_what_is_compared(one_device):
+    for name in names(one_device, "losses"):
+        assert np.abs(np.diff(one_device[name])).max() > 0.01
+    banks = [one_device[name] for name in names(one_device, "bank")]
+    assert np.abs(banks[0] - banks[-1]).max() > 0.01
+
+
+def test_copies_of_a_replicated_bank_are_equal_bit_for_bit(several):
+    processes, num_replicas = several
+    found = 0
+    for results in processes:
+        for name in names(results, "copy"):
+            if ".replicated." in name:
+                bank = results[name.rsplit(".", 1)[0] + ".bank"]
+                np.testing.assert_array_equal(results[name], bank)
+                np.testing.assert_array_equal(results[name], processes[0][name])
+                found += 1
+    assert found == 5 * num_replicas
+
+
+def test_a_replica_of_a_sharded_bank_holds_its_rows_and_no_others(several):
+    processes, num_replicas = several
+    rank = 0
+    for results in processes:
+        for copy in range(num_replicas // len(processes)):
+            first, end = (N * r // num_replicas for r in (rank, rank + 1))
+            shard = results[f"softmax.sharded.copy{copy}"]
+            bank = results["softmax.sharded.bank"]
+            np.testing.assert_array_equal(shard, bank[first:end])
+            assert results[f"softmax.sharded.room{copy}"] == -(-N // num_replicas)
+            rank += 1
+    assert rank == num_replicas

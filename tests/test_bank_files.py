@@ -1,0 +1,51 @@
+"""The rows of a bank in files."""
+
+import numpy as np
+import pytest
+
+from npid_tf import MemoryBank, ShardedMemoryBank
+from npid_tf.bank_files import read_bank, write_bank
+from npid_tf.strategies import build_strategy
+
+
+def make(bank_class, **arguments):
+    with build_strategy("mirrored").scope():
+        return bank_class(9, 4, **arguments)
+
+
+@pytest.mark.parametrize("saved", [MemoryBank, ShardedMemoryBank])
+@pytest.mark.parametrize("loaded", [MemoryBank, ShardedMemoryBank])
+@pytest.mark.parametrize("row_dtype", ["float32", "bfloat16"])
+def test_round_trip_is_exact(tmp_path, saved, loaded, row_dtype):
+    bank = make(saved, row_dtype=row_dtype, seed=1)
+    write_bank(bank, tmp_path)
+    other = make(loaded, row_dtype=row_dtype, seed=2)
+    read_bank(other, tmp_path)
+    np.testing.assert_array_equal(other.numpy(), bank.numpy())
+
+
+def test_a_device_with_rows_of_its_own_has_a_file_of_its_own(tmp_path):
+    for name, bank_class in (("whole", MemoryBank), ("parts", ShardedMemoryBank)):
+        (tmp_path / name).mkdir()
+        write_bank(make(bank_class), tmp_path / name)
+    assert [p.name for p in (tmp_path / "whole").iterdir()] == ["rows-000000000000.npy"]
+    assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == [
+        "rows-000000000000.npy",
+        "rows-000000000004.npy",
+    ]
+
+
+def test_rows_of_another_precision_are_converted(tmp_path):
+    bank = make(MemoryBank, seed=1)
+    write_bank(bank, tmp_path)
+    other = make(MemoryBank, row_dtype="bfloat16")
+    read_bank(other, tmp_path)
+    np.testing.assert_allclose(other.numpy(), bank.numpy(), atol=2**-8)
+
+
+def test_large_banks_are_written_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("npid_tf.bank_files.ROWS_AT_ONCE", 4)
+    bank, other = make(MemoryBank, seed=1), make(MemoryBank, seed=2)
+    write_bank(bank, tmp_path)
+    read_bank(other, tmp_path)
+    np.testing.assert_array_equal(other.numpy(), bank.numpy())
