@@ -69,12 +69,12 @@ def test_knn_is_evaluated_every_so_many_epochs_and_after_the_last(model, tmp_pat
 
 
 def test_knn_leaves_the_bank_alone(model):
-    bank = model.bank.vectors.numpy()
+    bank = model.bank.numpy()
     callback = knn()
     callback.set_model(model)
     callback.set_params({"epochs": 1})
     callback.on_epoch_end(0, {})
-    np.testing.assert_array_equal(model.bank.vectors.numpy(), bank)
+    np.testing.assert_array_equal(model.bank.numpy(), bank)
 
 
 def test_training_stops_early_where_knn_top1_no_longer_rises(model):

@@ -15,7 +15,7 @@ from npid_tf import (
     SharedNegatives,
     build_encoder,
 )
-from npid_tf.build import build_strategy
+from npid_tf.strategies import build_strategy
 
 NUM_INSTANCES = 21  # Batches of 8 leave an uneven last one.
 IMAGES = np.random.default_rng(0).integers(0, 256, (NUM_INSTANCES, 6, 6, 3), np.uint8)
@@ -85,7 +85,7 @@ def embeddings_and_gradients(model, images, indices):
 def test_a_step_compares_with_the_old_rows_and_then_moves_them():
     model = small_model(bank_momentum=0.3)
     model.compile(sgd())
-    old = model.bank.vectors.numpy().astype(np.float64)
+    old = model.bank.numpy().astype(np.float64)
     images, indices = IMAGES[:8], INDICES[:8]
     embeddings = model.predict(images, verbose=0).astype(np.float64)
 
@@ -98,9 +98,7 @@ def test_a_step_compares_with_the_old_rows_and_then_moves_them():
     expected = old.copy()
     expected[indices] = 0.3 * old[indices] + 0.7 * embeddings
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        model.bank.vectors.numpy(), expected, rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(model.bank.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_weight_decay_is_added_to_the_gradient_as_in_pytorch():
@@ -125,7 +123,7 @@ def test_weight_decay_is_added_to_the_gradient_as_in_pytorch():
 
 def test_proximal_term_is_the_squared_distance_to_the_old_row():
     plain, proximal = small_model(), small_model(proximal_weight=3.0)
-    moved = plain.predict(IMAGES, verbose=0) - plain.bank.vectors.numpy()[INDICES]
+    moved = plain.predict(IMAGES, verbose=0) - plain.bank.numpy()[INDICES]
     losses = []
     for model in (plain, proximal):
         model.compile(sgd())

@@ -1,9 +1,12 @@
 """Embedding a data set keeps rows by index."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from npid_tf.evaluation.embed import embed
+from npid_tf.strategies import build_strategy
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [10, 4, 4, 3], np.uint8)
 
@@ -41,3 +44,23 @@ def test_the_model_is_traced_once_and_for_inference():
 
     embed(model, shuffled_batches(), 10)
     assert traced == [False]
+
+
+def test_missing_indices_are_nan():
+    rows = embed(lambda images, training: images[:, 0, 0], shuffled_batches(), 12)
+    assert np.isnan(rows).any(axis=1).tolist() == [False] * 10 + [True] * 2
+
+
+@pytest.mark.parametrize("num_images", [2, 255, 257, 600])
+def test_two_replicas_give_the_rows_of_one(num_images):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, [num_images, 4, 4, 3], np.uint8)
+    batches = tf.data.Dataset.from_tensor_slices((images, np.arange(num_images)))
+    rows = []
+    for name in ("one_device", "mirrored"):
+        keras.utils.set_random_seed(0)
+        with build_strategy(name).scope():
+            inputs = keras.Input([4, 4, 3])
+            model = keras.Model(inputs, keras.layers.Conv2D(3, 4)(inputs)[:, 0, 0])
+            rows.append(embed(model, batches.batch(100), num_images))
+    np.testing.assert_allclose(*rows, rtol=1e-4, atol=1e-3)

@@ -18,11 +18,11 @@ def toy_batch():
         bank = MemoryBank(num_instances, dim, initializer="normal", seed=1)
         indices = rng.permutation(num_instances)[:batch_size]
         embeddings = rng.normal(size=(batch_size, dim))
-        embeddings += closeness * bank.vectors.numpy()[indices]
+        embeddings += closeness * bank.numpy()[indices]
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         return types.SimpleNamespace(
             bank=bank,
-            vectors=bank.vectors.numpy().astype(np.float64),
+            vectors=bank.numpy().astype(np.float64),
             indices=indices,
             embeddings=embeddings.astype(np.float32),
         )

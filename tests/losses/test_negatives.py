@@ -92,7 +92,7 @@ def test_similarities_are_products_of_embeddings_and_rows(make):
     bank = MemoryBank(30, 4)
     embeddings = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
     similarities, _ = negatives.scores(embeddings, indices, bank, [0, 1])
-    vectors = bank.vectors.numpy().astype(np.float64)
+    vectors = bank.numpy().astype(np.float64)
     expected = np.einsum("bkd,bd->bk", vectors[rows], embeddings)
     np.testing.assert_allclose(similarities, expected, rtol=1e-5, atol=1e-6)
 
