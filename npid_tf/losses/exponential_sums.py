@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 
-def exponential_sums(queries, lookup, num_rows):
+def exponential_sums(queries, lookup, num_rows, thresholds=None):
     """sum_j exp(q.v_j) over all rows v_j, differentiable in the queries alone.
 
     The rows are read in chunks, once: the pass that adds up exp(q.v_j) adds up
@@ -18,48 +18,69 @@ def exponential_sums(queries, lookup, num_rows):
         queries: float32 [batch, dim].
         lookup: from row numbers int32 [chunk] to float32 [chunk, dim].
         num_rows: how many rows there are.
+        thresholds: float32 [batch], to count the rows with q.v_j above it as well. The
+            score of one of the rows is better raised by the rounding it may have here.
 
     Returns:
-        float32 [batch].
+        float32 [batch]; with thresholds, that and the counts, int32 [batch].
     """
 
     @tf.custom_gradient
     def total_of(queries):
-        total, weighted = _one_pass(queries, lookup, num_rows)
-        return total, lambda upstream: upstream[:, None] * weighted
+        total, weighted, above = _one_pass(queries, lookup, num_rows, thresholds)
+        outputs = total if thresholds is None else (total, above)
+        return outputs, lambda upstream, *_: upstream[:, None] * weighted
 
     return total_of(queries)
 
 
-def _one_pass(queries, lookup, num_rows):
-    """sum_j exp(q.v_j) and sum_j exp(q.v_j) v_j: float32 [batch] and [batch, dim]."""
+def _one_pass(queries, lookup, num_rows, thresholds):
+    """sum_j exp(q.v_j), sum_j exp(q.v_j) v_j and the rows with q.v_j > threshold.
+
+    float32 [batch], float32 [batch, dim] and int32 [batch] (zeros without thresholds).
+    """
     dim = queries.shape[1]
     batch = tf.shape(queries)[0]
     chunk = chunk_size(queries.shape[0] or 128, num_rows)
 
-    def add_rows(size, start, total, weighted):
+    def add_rows(size, start, total, weighted, above):
         rows = lookup(start + tf.range(size))  # [size, dim]
-        weights = tf.exp(tf.matmul(queries, rows, transpose_b=True))  # [batch, size]
+        scores = tf.matmul(queries, rows, transpose_b=True)  # [batch, size]
+        if thresholds is not None:
+            # Summed as floats, which is faster, and exact up to 2^24 rows.
+            is_above = tf.cast(scores > thresholds[:, None], tf.float32)
+            above += tf.cast(tf.reduce_sum(is_above, axis=1), tf.int32)
+        weights = tf.exp(scores)
         total += tf.reduce_sum(weights, axis=1)
         weighted += tf.matmul(weights, rows)
-        return start + size, total, weighted
+        return start + size, total, weighted, above
 
     sums = tf.while_loop(
         lambda start, *_: start + chunk <= num_rows,
         functools.partial(add_rows, chunk),
-        (tf.constant(0), tf.zeros([batch]), tf.zeros([batch, dim])),
+        (
+            tf.constant(0),
+            tf.zeros([batch]),
+            tf.zeros([batch, dim]),
+            tf.zeros([batch], tf.int32),
+        ),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape([queries.shape[0]]),
             tf.TensorShape([queries.shape[0], dim]),
+            tf.TensorShape([queries.shape[0]]),
         ),
         parallel_iterations=1,  # One chunk in memory at a time.
     )
-    # The last rows are apart, since XLA wants chunks of one size.
-    _, total, weighted = add_rows(num_rows % chunk, *sums)
-    return total, weighted
+    if num_rows % chunk:
+        # The last rows are apart, since XLA wants chunks of one size.
+        sums = add_rows(num_rows % chunk, *sums)
+    return sums[1:]
 
 
 def chunk_size(batch_size, num_rows):
-    """Rows read at a time: about 16 MB of similarities, which stay near the cache."""
-    return min(num_rows, max(1024, (4 << 20) // batch_size))
+    """Rows read at a time: large matrix products in at most about 100 MB.
+
+    67 MB of similarities, of up to 65,536 rows; smaller products are slower.
+    """
+    return min(num_rows, max(1024, min(1 << 16, (1 << 24) // batch_size)))
