@@ -89,6 +89,8 @@ class NPID(keras.Model):
 
     def train_step(self, data):
         images, indices = _unpack(data)
+        if replicas.num_replicas() > 1:
+            images = _check_not_empty(images)
         with tf.GradientTape() as tape:
             embeddings = self(images, training=True)  # [batch, dim]
             losses = self._instance_losses(
@@ -183,6 +185,17 @@ def _unpack(data):
             f"{indices.dtype.name}."
         )
     return images, tf.cast(indices, tf.int64)
+
+
+def _check_not_empty(images):
+    message = (
+        "A replica got no image of a batch. Expected: at least one for each replica. "
+        "Drop the last batch, `batch(size, drop_remainder=True)`, or make it larger."
+    )
+    with tf.control_dependencies(
+        [tf.debugging.assert_positive(tf.shape(images)[0], message)]
+    ):
+        return tf.identity(images)
 
 
 def _global_batch_size(losses):

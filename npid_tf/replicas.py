@@ -40,6 +40,7 @@ def add_up(value):
     """The sum over the replicas of a tensor, or of each of a list."""
     if num_replicas() == 1:
         return value
+    value = tf.nest.map_structure(tf.identity, value)
     return tf.distribute.get_replica_context().all_reduce("SUM", value)
 
 

@@ -73,7 +73,7 @@ def batches(worker=0, num_workers=1):
     images = rng.integers(0, 256, (N, 6, 6, 3), np.uint8)
     orders = [rng.permutation(N)[:BATCH] for _ in range(STEPS)]
     orders[3][-1] = orders[3][0]  # The first and the last replica have it.
-    orders[-1] = orders[-1][:5]
+    orders[-1] = orders[-1][:7]
 
     def parts():
         for indices in orders:
