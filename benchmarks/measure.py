@@ -77,7 +77,7 @@ def _tensorflow_memory():
 
 def gemm_rate(repeats=5):
     """Float32 operations a second of a large matrix product (2 per multiply-add)."""
-    size = 4096
+    size = 2048
     matrix = tf.random.stateless_normal([size, size], [0, 0])
     product = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
     return 2 * size**3 / median_seconds(lambda: product().numpy(), repeats)
