@@ -97,7 +97,7 @@ def memory_bandwidth(repeats=5):
 
 
 def machine():
-    """One line: processor, cores, versions, date."""
+    """One line: processor, cores, versions, date, and how busy others keep it."""
     name = platform.processor()
     with open("/proc/cpuinfo") as file:
         for line in file:
@@ -108,7 +108,7 @@ def machine():
         versions.append(f"PyTorch {sys.modules['torch'].__version__}")
     return (
         f"{name}, {os.cpu_count()} cores; {', '.join(versions)}; "
-        f"{datetime.date.today().isoformat()}"
+        f"{datetime.date.today().isoformat()}; load {os.getloadavg()[0]:.1f}"
     )
 
 
