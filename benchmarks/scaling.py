@@ -8,9 +8,9 @@ beyond the bank, and how often TensorFlow traced the step.
 
 import argparse
 
-import measure
 import tensorflow as tf
 
+import measure
 import npid_tf
 
 DIM = 128

@@ -18,8 +18,8 @@ def exponential_sums(queries, lookup, num_rows, thresholds=None):
         queries: float32 [batch, dim].
         lookup: from row numbers int32 [chunk] to float32 [chunk, dim].
         num_rows: how many rows there are.
-        thresholds: float32 [batch], to count the rows with q.v_j above it as well. The
-            score of one of the rows is better raised by the rounding it may have here.
+        thresholds: float32 [batch], to count the rows with q.v_j above it as well.
+            Raise a row's own score a little: its q.v_j may be rounded up here.
 
     Returns:
         float32 [batch]; with thresholds, that and the counts, int32 [batch].
@@ -79,8 +79,9 @@ def _one_pass(queries, lookup, num_rows, thresholds):
 
 
 def chunk_size(batch_size, num_rows):
-    """Rows read at a time: large matrix products in at most about 100 MB.
+    """Rows read at a time: up to 65,536, for 67 MB of similarities.
 
-    67 MB of similarities, of up to 65,536 rows; smaller products are slower.
+    Smaller matrix products are slower. The pass holds 100 MB at once, with thresholds
+    250 MB.
     """
     return min(num_rows, max(1024, min(1 << 16, (1 << 24) // batch_size)))

@@ -1,6 +1,7 @@
 """The one pass over the rows, against its float64 form."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from npid_tf.losses.exponential_sums import chunk_size, exponential_sums
@@ -8,19 +9,132 @@ from npid_tf.losses.exponential_sums import chunk_size, exponential_sums
 RNG = np.random.default_rng(0)
 
 
-def test_total_and_gradient_equal_the_float64_reference():
-    rows = RNG.normal(size=(50, 6)).astype(np.float32)
-    queries = tf.constant(RNG.normal(size=(4, 6)), tf.float32)
+def unit(*shape):
+    rows = RNG.normal(size=shape).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def total_and_gradient(queries, rows):
+    """The sums of exponentials as the package makes them, and their gradient."""
+    queries = tf.constant(queries)
     with tf.GradientTape() as tape:
         tape.watch(queries)
-        total = exponential_sums(queries, lambda numbers: tf.gather(rows, numbers), 50)
-    weights = np.exp(queries.numpy().astype(np.float64) @ rows.T)
+        total = exponential_sums(
+            queries, lambda numbers: tf.gather(rows, numbers), len(rows)
+        )
+    return total.numpy(), tape.gradient(total, queries).numpy()
+
+
+def assert_equal_to_float64(total, gradient, queries, rows):
+    weights = np.exp(queries.astype(np.float64) @ rows.T.astype(np.float64))
     np.testing.assert_allclose(total, weights.sum(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(
-        tape.gradient(total, queries), weights @ rows, rtol=1e-5, atol=1e-4
+    expected = weights @ rows
+    tolerance = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(gradient, expected, atol=tolerance, rtol=0)
+
+
+@pytest.fixture(params=[None, 8], ids=["one_chunk", "chunks_of_8"])
+def chunk(request, monkeypatch):
+    """Fifty rows at once, or in six chunks of 8 and two rows left."""
+    if request.param:
+        module = "npid_tf.losses.exponential_sums.chunk_size"
+        monkeypatch.setattr(module, lambda batch_size, num_rows: request.param)
+
+
+def test_total_and_gradient_equal_the_float64_reference(chunk):
+    queries, rows = unit(4, 6) / 0.07, unit(50, 6)
+    assert_equal_to_float64(*total_and_gradient(queries, rows), queries, rows)
+
+
+def test_fifty_thousand_rows_keep_float32_precision():
+    # 350 queries are compared with 47,934 rows at a time: a whole chunk and a part.
+    rows = unit(50_000, 128)
+    queries = rows[:350] / np.float32(0.07)
+    assert_equal_to_float64(*total_and_gradient(queries, rows), queries, rows)
+
+
+def test_counts_the_rows_above_the_thresholds(chunk):
+    queries, rows = unit(4, 6) / 0.07, unit(50, 6)
+    scores = queries @ rows.T
+    sorted_scores = np.sort(scores, axis=1)[:, ::-1]
+    # Halfway between neighbors: 0, 1, 7 and all 50 rows are above.
+    thresholds = np.array(
+        [
+            sorted_scores[0, 0] + 1,
+            sorted_scores[1, :2].mean(),
+            sorted_scores[2, 6:8].mean(),
+            sorted_scores[3, -1] - 1,
+        ],
+        np.float32,
     )
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(queries)
+        tape.watch(tensor)
+        total, above = exponential_sums(
+            tensor, lambda numbers: tf.gather(rows, numbers), 50, thresholds
+        )
+    assert above.numpy().tolist() == [0, 1, 7, 50]
+    gradient = tape.gradient(total, tensor).numpy()
+    assert_equal_to_float64(total.numpy(), gradient, queries, rows)
 
 
-def test_chunks_are_no_larger_than_the_rows_and_bounded_for_large_batches():
+def test_rows_may_be_stored_in_bfloat16(chunk):
+    queries, stored = unit(4, 6) / 0.07, tf.cast(unit(50, 6), tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(queries)
+        tape.watch(tensor)
+        total = exponential_sums(
+            tensor,
+            lambda numbers: tf.cast(tf.gather(stored, numbers), tf.float32),
+            50,
+        )
+    rows = tf.cast(stored, tf.float32).numpy()
+    gradient = tape.gradient(total, tensor).numpy()
+    assert_equal_to_float64(total.numpy(), gradient, queries, rows)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_runs_compiled(chunk, jit_compile):
+    queries, rows = unit(4, 6) / 0.07, unit(50, 6)
+    variable = tf.Variable(rows, trainable=False)
+
+    @tf.function(jit_compile=jit_compile)
+    def run(queries):
+        with tf.GradientTape() as tape:
+            tape.watch(queries)
+            total, above = exponential_sums(
+                queries,
+                lambda numbers: tf.gather(variable, numbers),
+                50,
+                thresholds=tf.zeros([4]),
+            )
+        return total, tape.gradient(total, queries), above
+
+    with tf.device("CPU:0"):
+        total, gradient, above = run(tf.constant(queries))
+    assert_equal_to_float64(total.numpy(), gradient.numpy(), queries, rows)
+    np.testing.assert_array_equal(above, (queries @ rows.T > 0).sum(axis=1))
+
+
+def test_the_batch_may_be_unknown_when_traced(chunk):
+    queries, rows = unit(7, 6) / 0.07, unit(50, 6)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 6], tf.float32)])
+    def run(queries):
+        return exponential_sums(
+            queries, lambda numbers: tf.gather(rows, numbers), 50, queries[:, 0]
+        )
+
+    for size in (7, 3):
+        total, above = run(queries[:size])
+        scores = queries[:size].astype(np.float64) @ rows.T
+        np.testing.assert_allclose(total, np.exp(scores).sum(axis=1), rtol=1e-5)
+        expected = (scores > queries[:size, :1]).sum(axis=1)
+        np.testing.assert_array_equal(above, expected)
+
+
+def test_a_chunk_is_bounded_by_the_rows_the_similarities_and_from_below():
     assert chunk_size(batch_size=8, num_rows=100) == 100
+    assert chunk_size(batch_size=256, num_rows=1_281_167) == 65_536
+    assert chunk_size(batch_size=1024, num_rows=1_281_167) == 16_384
     assert chunk_size(batch_size=1 << 20, num_rows=5000) == 1024
