@@ -30,19 +30,6 @@ def test_equals_dense_cross_entropy(
     assert_close(gradient, expected_gradient)
 
 
-def test_a_bank_of_several_chunks_equals_dense_cross_entropy(
-    toy_batch, loss_and_gradient, assert_close
-):
-    # A batch this large is compared with 1024 rows at a time: 1024, 1024 and 452.
-    batch = toy_batch(num_instances=2500, dim=8, batch_size=2500)
-    for array in ("embeddings", "indices"):
-        setattr(batch, array, np.tile(getattr(batch, array).T, 2).T)
-    losses, gradient = loss_and_gradient(NonparametricSoftmax(), batch)
-    expected_losses, expected_gradient = dense_softmax(batch, temperature=0.07)
-    assert_close(losses, expected_losses)
-    assert_close(gradient, expected_gradient)
-
-
 @pytest.mark.parametrize("chunk", [1, 7, 12, 100])
 def test_the_chunk_changes_nothing(
     toy_batch, loss_and_gradient, assert_close, monkeypatch, chunk
