@@ -58,6 +58,7 @@ def from_arrays(images, labels=None, class_names=None, name="arrays"):
         },
         labels=labels,
         class_names=class_names,
+        image_shape=images.shape[1:3],
     )
 
 

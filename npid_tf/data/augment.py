@@ -1,7 +1,8 @@
 """The random views of training images, each determined by (seed, epoch, index).
 
-To add one: write a function of (images, draws), and name its recipe in
-`build_augmentation`.
+To add one: write a function of (planes, draws), and name its recipe in
+`build_augmentation`. Planes are the colours of a batch one by one, [batch, 3, height,
+width], which TensorFlow's CPU operations are fastest on.
 """
 
 import dataclasses
@@ -14,13 +15,14 @@ from npid_tf.data import color
 from npid_tf.data.affine import random_affine
 from npid_tf.data.blur import random_blur
 from npid_tf.data.crop import NUM_DRAWS as CROP_DRAWS
+from npid_tf.data.draws import uniform_draws
 
 HUE_AND_SATURATION = {"hsv": color.hsv, "yiq": color.yiq}
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A change of a batch, `function(images, draws)`; see `Augmentation.__call__`."""
+    """A change of a batch, `function(planes, draws)`; see `Augmentation.__call__`."""
 
     function: Callable
     num_draws: int
@@ -41,27 +43,22 @@ class Augmentation:
         """Uniform numbers that an image takes, those of the crop first."""
         return CROP_DRAWS + sum(step.num_draws for step in self.steps)
 
-    def draws(self, seed, epoch, index):
-        """Uniform numbers in [0, 1), float32 [num_draws]. Arguments: int64 scalars."""
-        seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-        return tf.random.stateless_uniform(
-            [self.num_draws], seed=tf.random.experimental.stateless_fold_in(seed, index)
-        )
+    def draws(self, seed, epoch, indices):
+        """The draws of many images, float32 [..., num_draws]; see `uniform_draws`."""
+        return uniform_draws(seed, epoch, indices, self.num_draws)
 
-    def __call__(self, images, draws):
+    def __call__(self, planes, draws):
         """Applies the steps.
 
-        images: uint8 [batch, size, size, 3]; draws: float32 [batch, num_draws].
-        Returns uint8 of the same shape.
+        planes: float32 [batch, 3, size, size], 0..255; draws: float32 [batch,
+        num_draws]. Returns uint8 [batch, size, size, 3].
         """
-        if not self.steps:
-            return images
-        images = tf.cast(images, tf.float32) / 255
         used = CROP_DRAWS
         for step in self.steps:
-            images = step.function(images, draws[:, used : used + step.num_draws])
+            planes = step.function(planes, draws[:, used : used + step.num_draws])
             used += step.num_draws
-        return tf.saturate_cast(tf.round(images * 255), tf.uint8)
+        # Rounds. Every step stays in 0..255 but for the last bits of float32.
+        return tf.cast(tf.transpose(planes, [0, 2, 3, 1]) + 0.5, tf.uint8)
 
 
 def build_augmentation(name, jitter="hsv"):
@@ -77,28 +74,29 @@ def build_augmentation(name, jitter="hsv"):
         )
     if jitter == "yiq":
         color.addons()  # Missing Addons should be told of here, not while training.
-    jitter_step = functools.partial(
-        color.random_jitter, change_hue_and_saturation=HUE_AND_SATURATION[jitter]
-    )
 
-    def jitter_by(strengths, probability=1.0):
-        return Step(
-            functools.partial(
-                jitter_step, strengths=strengths, probability=probability
-            ),
-            num_draws=5,
+    def color_step(strengths, probability, gray_first):
+        function = functools.partial(
+            color.random_color,
+            strengths=strengths,
+            probability=probability,
+            gray_probability=0.2,
+            gray_first=gray_first,
+            hue_and_saturation=HUE_AND_SATURATION[jitter],
         )
+        return Step(function, color.NUM_DRAWS)
 
-    gray = Step(functools.partial(color.random_gray, probability=0.2), num_draws=1)
     flip = Step(random_flip, num_draws=1)
     blur = Step(random_blur, num_draws=2)
     affine = Step(random_affine, num_draws=4)
-    paper_jitter = jitter_by((0.4, 0.4, 0.4, 0.4))
-    moco_jitter = jitter_by((0.4, 0.4, 0.4, 0.1), probability=0.8)
+    paper_strengths, moco_strengths = (0.4, 0.4, 0.4, 0.4), (0.4, 0.4, 0.4, 0.1)
+    npid = color_step(paper_strengths, probability=1.0, gray_first=True)
+    npid_cifar = color_step(paper_strengths, probability=1.0, gray_first=False)
+    moco = color_step(moco_strengths, probability=0.8, gray_first=False)
     augmentations = {
-        "npid": Augmentation((0.2, 1.0), (gray, paper_jitter, flip)),
-        "npid_cifar": Augmentation((0.2, 1.0), (paper_jitter, gray)),
-        "moco_v2": Augmentation((0.2, 1.0), (moco_jitter, gray, blur, flip)),
+        "npid": Augmentation((0.2, 1.0), (npid, flip)),
+        "npid_cifar": Augmentation((0.2, 1.0), (npid_cifar,)),
+        "moco_v2": Augmentation((0.2, 1.0), (moco, blur, flip)),
         "affine": Augmentation(None, (affine,)),
         "none": Augmentation(None, ()),
     }
@@ -109,7 +107,7 @@ def build_augmentation(name, jitter="hsv"):
     return augmentations[name]
 
 
-def random_flip(images, draws):
-    """Mirrors half of the images, [batch, h, w, 3]; draws: float32 [batch, 1]."""
-    flipped = tf.reverse(images, axis=[2])
-    return tf.where(draws[:, :, None, None] < 0.5, flipped, images)
+def random_flip(planes, draws):
+    """Mirrors half of the images, [batch, 3, h, w]; draws: float32 [batch, 1]."""
+    flipped = tf.reverse(planes, axis=[3])
+    return tf.where(draws[:, :, None, None] < 0.5, flipped, planes)

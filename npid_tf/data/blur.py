@@ -3,27 +3,25 @@
 import tensorflow as tf
 
 
-def random_blur(images, draws, probability=0.5, sigma=(0.1, 2.0)):
+def random_blur(planes, draws, probability=0.5, sigma=(0.1, 2.0)):
     """Each image blurred with `probability` and a sigma uniform in `sigma`, in pixels.
 
-    images: float32 [batch, height, width, 3]; draws: float32 [batch, 2]. SimCLR's and
+    planes: float32 [batch, 3, height, width]; draws: float32 [batch, 2]. SimCLR's and
     MoCo v2's blur. A pass along an axis is a product with a banded matrix, so that
     images of different sigmas share one matrix product.
     """
-    sigmas = sigma[0] + (sigma[1] - sigma[0]) * draws[:, 0]
-    # As sigma goes to 0 the matrix becomes the identity: an image left alone.
-    sigmas = tf.where(draws[:, 1] < probability, sigmas, 1e-3)
-    return gaussian_blur(images, sigmas)
+    chosen = tf.where(draws[:, 1] < probability)  # [chosen, 1]
+    sigmas = sigma[0] + (sigma[1] - sigma[0]) * tf.gather_nd(draws[:, 0], chosen)
+    blurred = gaussian_blur(tf.gather_nd(planes, chosen), sigmas)
+    return tf.tensor_scatter_nd_update(planes, chosen, blurred)
 
 
-def gaussian_blur(images, sigmas):
-    """images: float32 [batch, height, width, channels]; sigmas: float32 [batch]."""
-    height, width, channels = images.shape[1:]
-    rows = _blur_matrix(height, sigmas)  # [batch, height, height]
-    columns = _blur_matrix(width, sigmas)  # [batch, width, width]
-    flat = tf.reshape(images, [-1, height, width * channels])
-    blurred = tf.reshape(tf.matmul(rows, flat), [-1, height, width, channels])
-    return tf.einsum("bwv,bhvc->bhwc", columns, blurred)
+def gaussian_blur(planes, sigmas):
+    """planes: float32 [batch, channels, height, width]; sigmas: float32 [batch]."""
+    height, width = planes.shape[2:]
+    rows = _blur_matrix(height, sigmas)[:, None]  # [batch, 1, height, height]
+    columns = _blur_matrix(width, sigmas)[:, None]  # [batch, 1, width, width]
+    return tf.matmul(tf.matmul(rows, planes), columns, transpose_b=True)
 
 
 def _blur_matrix(size, sigmas):

@@ -2,66 +2,79 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as in PIL and torchvision
+GRAY = np.tile(np.float32(LUMA), (3, 1))  # As a matrix on (red, green, blue).
+NUM_DRAWS = 6
 
 
-def random_gray(images, draws, probability):
-    """Each image in grey with `probability`.
+def random_color(
+    planes,
+    draws,
+    strengths,
+    probability,
+    gray_probability,
+    gray_first,
+    hue_and_saturation,
+):
+    """Each image jittered with `probability`, and grey with `gray_probability`.
 
-    images: float32 [batch, height, width, 3], 0..1; draws: float32 [batch, 1].
-    """
-    chosen = draws[:, :, None, None] < probability
-    return tf.where(chosen, _luma(images), images)
+    The jitter changes brightness, contrast, saturation and hue, in this order. With
+    strengths (b, c, s, h) the factors of the first three are uniform in [1 - b, 1 + b],
+    ..., and the hue turns by a part of the circle uniform in [-h, h], as torchvision's
+    ColorJitter documents; torchvision also shuffles the order of the four and clips
+    after each, here the values are clipped once, before the hue turns.
 
-
-def random_jitter(images, draws, strengths, probability, change_hue_and_saturation):
-    """Brightness, contrast, saturation and hue, each changed at random, in this order.
-
-    With strengths (b, c, s, h) the factors of the first three are uniform in
-    [1 - b, 1 + b], ..., and the hue turns by a part of the circle uniform in [-h, h],
-    as torchvision's ColorJitter documents; torchvision also shuffles the order of the
-    four and clips after each, here the values are clipped once, at the end.
+    All but the turn of the hue is linear, and one matrix.
 
     Args:
-        images: float32 [batch, height, width, 3], 0..1.
-        draws: float32 [batch, 5], uniform in [0, 1).
+        planes: float32 [batch, 3, height, width], 0..255.
+        draws: float32 [batch, NUM_DRAWS], uniform in [0, 1).
         strengths: (brightness, contrast, saturation, hue).
-        probability: that an image is changed at all.
-        change_hue_and_saturation: `hsv` or `yiq` of this module.
+        gray_first: grey before the jitter, else after it.
+        hue_and_saturation: `hsv` or `yiq` of this module.
+
+    Returns:
+        float32 [batch, 3, height, width], 0..255.
     """
-    strengths = tf.constant(strengths)
-    signed = (2 * draws[:, :4] - 1) * strengths
+    jittered = (draws[:, 4] < probability)[:, None]
+    signed = tf.where(jittered, (2 * draws[:, :4] - 1) * tf.constant(strengths), 0.0)
     brightness, contrast, saturation = tf.unstack(1 + signed[:, :3], axis=1)
-    bright = images * brightness[:, None, None, None]
-    mean_luma = tf.reduce_mean(_luma(bright), axis=[1, 2, 3], keepdims=True)
-    contrast = contrast[:, None, None, None]
-    jittered = contrast * bright + (1 - contrast) * mean_luma
-    jittered = change_hue_and_saturation(jittered, signed[:, 3], saturation)
-    jittered = tf.clip_by_value(jittered, 0.0, 1.0)
-    return tf.where(draws[:, 4, None, None, None] < probability, jittered, images)
+    matrix, turn = hue_and_saturation(signed[:, 3], saturation)
+    gray = tf.where((draws[:, 5] < gray_probability)[:, None, None], GRAY, tf.eye(3))
+    if gray_first:
+        matrix = tf.matmul(matrix, gray)
+    shape = tf.shape(planes)
+    planes = tf.reshape(planes, [-1, 3, math.prod(planes.shape[2:])])
+    # Contrast blends with the mean of the luma: an offset that is grey, and stays it.
+    mean_luma = tf.linalg.matvec(tf.reduce_mean(planes, axis=2), tf.constant(LUMA))
+    offset = brightness * (1 - contrast) * mean_luma
+    matrix *= (brightness * contrast)[:, None, None]
+    planes = tf.matmul(matrix, planes) + offset[:, None, None]
+    planes = tf.clip_by_value(planes, 0.0, 255.0)
+    if turn is not None:
+        planes = turn_hue(planes, turn)
+    if not gray_first:
+        planes = tf.matmul(gray, planes)
+    return tf.reshape(planes, shape)
 
 
-def hsv(images, hue, saturation):
-    """Saturation as a blend with grey, then hue turned in HSV space (torchvision's).
+def hsv(hue, saturation):
+    """Saturation as a blend with grey, the hue left to `turn_hue` (torchvision's).
 
-    images: float32 [batch, height, width, 3]; hue: parts of the circle [batch];
-    saturation: factors [batch].
+    hue: parts of the circle [batch]; saturation: factors [batch]. Returns a matrix on
+    (red, green, blue), [batch, 3, 3], and what is left to turn the hue by, [batch].
     """
-    luma = _luma(images)
-    blended = luma + saturation[:, None, None, None] * (images - luma)
-    in_hsv = tf.image.rgb_to_hsv(tf.clip_by_value(blended, 0.0, 1.0))
-    turned = tf.math.floormod(in_hsv[..., 0] + hue[:, None, None], 1.0)
-    return tf.image.hsv_to_rgb(
-        tf.stack([turned, in_hsv[..., 1], in_hsv[..., 2]], axis=-1)
-    )
+    saturation = saturation[:, None, None]
+    return saturation * tf.eye(3) + (1 - saturation) * GRAY, hue
 
 
-def yiq(images, hue, saturation):
+def yiq(hue, saturation):
     """Saturation and hue as one linear map in YIQ space, by TensorFlow Addons.
 
-    Shapes as in `hsv`; 3.5 times faster there and close to it for small turns.
+    As `hsv`, with nothing left to turn (None): faster, and close to it for small turns.
     Raises ImportError, naming the extra, where Addons is missing.
     """
     adjust_hsv_in_yiq = addons().image.adjust_hsv_in_yiq
@@ -72,12 +85,40 @@ def yiq(images, hue, saturation):
         return adjust_hsv_in_yiq(tf.eye(3)[None], 2 * math.pi * turn, scale, 1.0)[0]
 
     parameters = tf.stack([hue, saturation], axis=1)
-    matrices = tf.vectorized_map(matrix, parameters)  # [batch, 3, 3]
-    return tf.einsum("bhwc,bcd->bhwd", images, matrices)
+    return tf.linalg.matrix_transpose(tf.vectorized_map(matrix, parameters)), None
 
 
-def _luma(images):
-    return tf.reduce_sum(images * tf.constant(LUMA), axis=-1, keepdims=True)
+def turn_hue(planes, turn):
+    """Colours with their hue turned in HSV space, value and saturation kept.
+
+    planes: float32 [batch, 3, pixels], red, green and blue; turn: parts of the circle
+    [batch]. Exact, but of sums, minima and maxima alone.
+    """
+    # Thirds of a turn permute the colours. What is left, at most a sixth, is forwards
+    # where it is not, once green and blue are exchanged.
+    thirds = tf.round(3 * turn)
+    sixth = 6 * turn - 2 * thirds
+    order = tf.where((sixth < 0)[:, None], [0, 2, 1], [0, 1, 2])  # [batch, 3]
+    red, green, blue = tf.unstack(tf.gather(planes, order, batch_dims=1), axis=1)
+    value = tf.maximum(tf.maximum(red, green), blue)
+    lowest = tf.minimum(tf.minimum(red, green), blue)
+    chroma = value - lowest
+    total = red + green + blue
+    # On a circle of 6 where red is at 0 and green at 2, red is full up to a distance of
+    # 1 and none from 2. The chroma times the distance is value - 2 lowest + total -
+    # 2 red; that from a point between red and the opposite of green is the larger of
+    # two such terms, less the way from there. So with the other two.
+    moved = tf.abs(sixth)[:, None] * chroma
+    rise = value + lowest + moved - total
+    fall = total + chroma - moved
+    red, green, blue = 2 * red, 2 * green, 2 * blue
+    turned = [
+        tf.clip_by_value(tf.minimum(rise + ahead, fall - behind), lowest, value)
+        for ahead, behind in ((red, green), (green, blue), (blue, red))
+    ]
+    shifted = tf.range(3) - tf.cast(thirds, tf.int32)[:, None]
+    order = tf.gather(order, tf.math.floormod(shifted, 3), batch_dims=1)
+    return tf.gather(tf.stack(turned, axis=1), order, batch_dims=1)
 
 
 def addons():

@@ -11,17 +11,17 @@ NUM_DRAWS = 2 * NUM_TRIES + 2
 def random_box(draws, height, width, scale, ratio=(3 / 4, 4 / 3)):
     """A random part of an image: area in `scale`, log aspect ratio uniform in `ratio`.
 
-    draws: float32 [NUM_DRAWS], uniform in [0, 1). height, width: int32 scalars.
-    Returns int32 (top, left, height, width). Of ten tries the first that fits is
-    taken; where none does, the largest central part with an allowed ratio.
+    draws: float32 [..., NUM_DRAWS], uniform in [0, 1). height, width: int32 scalars.
+    Returns (top, left, height, width), int32 [...] each. Of ten tries the first that
+    fits is taken; where none does, the largest central part with an allowed ratio.
     """
     full_height, full_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    area = full_height * full_width * _between(draws[:NUM_TRIES], *scale)
+    area = full_height * full_width * _between(draws[..., :NUM_TRIES], *scale)
     log_ratio = _between(
-        draws[NUM_TRIES : 2 * NUM_TRIES], math.log(ratio[0]), math.log(ratio[1])
+        draws[..., NUM_TRIES : 2 * NUM_TRIES], math.log(ratio[0]), math.log(ratio[1])
     )
     aspect = tf.exp(log_ratio)
-    heights = tf.round(tf.sqrt(area / aspect))
+    heights = tf.round(tf.sqrt(area / aspect))  # [..., NUM_TRIES]
     widths = tf.round(tf.sqrt(area * aspect))
     fits = (
         (heights >= 1)
@@ -29,21 +29,47 @@ def random_box(draws, height, width, scale, ratio=(3 / 4, 4 / 3)):
         & (widths >= 1)
         & (widths <= full_width)
     )
-    # The fallback stands behind the tries, where argmax finds it if none fits.
+    is_try = tf.reduce_any(fits, axis=-1)
+    first = tf.argmax(fits, axis=-1)
     whole = tf.clip_by_value(full_width / full_height, ratio[0], ratio[1])
-    fallback_height = tf.minimum(full_height, tf.round(full_width / whole))
-    fallback_width = tf.minimum(full_width, tf.round(full_height * whole))
-    heights = tf.concat([heights, [fallback_height]], axis=0)
-    widths = tf.concat([widths, [fallback_width]], axis=0)
-    first = tf.argmax(tf.concat([fits, [True]], axis=0))
-    crop_height, crop_width = heights[first], widths[first]
-    # The fallback is central, a try is anywhere.
-    is_try = first < NUM_TRIES
-    position = tf.where(is_try, draws[-2:], [0.5, 0.5])
-    room = tf.stack([full_height - crop_height, full_width - crop_width])
-    top_left = tf.floor(position * (room + tf.cast(is_try, tf.float32)))
-    box = tf.concat([top_left, [crop_height, crop_width]], axis=0)
-    return tuple(tf.unstack(tf.cast(box, tf.int32)))
+
+    def chosen(sides, fallback):
+        sides = tf.gather(sides, first, axis=-1, batch_dims=sides.shape.rank - 1)
+        return tf.where(is_try, sides, fallback)
+
+    def start(full, side, draw):
+        # A try is anywhere, the fallback central.
+        return tf.floor(tf.where(is_try, draw * (full - side + 1), (full - side) / 2))
+
+    crop_height = chosen(heights, tf.minimum(full_height, tf.round(full_width / whole)))
+    crop_width = chosen(widths, tf.minimum(full_width, tf.round(full_height * whole)))
+    top = start(full_height, crop_height, draws[..., -2])
+    left = start(full_width, crop_width, draws[..., -1])
+    return tuple(tf.cast(x, tf.int32) for x in (top, left, crop_height, crop_width))
+
+
+def crop_and_resize(images, boxes, size):
+    """A part of each image, resized bilinearly, as `tf.image.resize` does it.
+
+    images: uint8 [batch, height, width, 3]; boxes: (top, left, height, width), int32
+    [batch] each. Returns float32 [batch, 3, size, size], 0..255. Each pass is a product
+    with matrices, so that parts of different sizes are one operation.
+    """
+    top, left, height, width = boxes
+    rows = _bilinear_matrix(top, height, images.shape[1], size)[:, None]
+    columns = _bilinear_matrix(left, width, images.shape[2], size)[:, None]
+    planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])
+    return tf.matmul(tf.matmul(rows, planes), columns, transpose_b=True)
+
+
+def _bilinear_matrix(start, length, full, size):
+    """What each of `full` pixels adds to each of `size`. [batch, size, full]."""
+    start = tf.cast(start, tf.float32)[:, None]
+    length = tf.cast(length, tf.float32)[:, None]
+    position = (tf.range(size, dtype=tf.float32) + 0.5) * (length / size) - 0.5
+    position = start + tf.clip_by_value(position, 0.0, length - 1)  # [batch, size]
+    pixels = tf.range(full, dtype=tf.float32)
+    return tf.nn.relu(1 - tf.abs(position[:, :, None] - pixels))
 
 
 def _between(draws, low, high):

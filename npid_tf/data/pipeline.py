@@ -2,9 +2,12 @@
 
 import tensorflow as tf
 
-from npid_tf.data.crop import NUM_DRAWS, random_box
+from npid_tf.data.crop import NUM_DRAWS, crop_and_resize, random_box
 from npid_tf.data.decode import crop, pixels
 from npid_tf.data.preprocess import preprocess_for_eval
+
+# Larger images fill the cache one by one, and many at once would fill the memory.
+LARGEST_SMALL = 64
 
 
 def make_train_dataset(
@@ -49,21 +52,33 @@ def make_train_dataset(
         )
     part = batch_size // num_workers
     mine = slice(worker * part, (worker + 1) * part)
+    shape = [batches_per_step, part // batches_per_step]
 
-    def steps_of_epoch(epoch):
+    def batches_of_epoch(epoch):
+        def divide(indices, handles):
+            indices = tf.reshape(indices[mine], shape)
+            handles = tf.reshape(handles[mine], shape)
+            return indices, handles, augmentation.draws(seed, epoch, indices)
+
         skipped = tf.where(epoch == first_epoch, first_step, 0)
         steps = source.shuffled(seed, epoch).batch(batch_size, drop_remainder=True)
-        return steps.skip(tf.cast(skipped, tf.int64)).map(
-            lambda indices, handles: (
-                tf.repeat(epoch, part),
-                indices[mine],
-                handles[mine],
-            )
-        )
+        return steps.skip(tf.cast(skipped, tf.int64)).map(divide).unbatch()
 
-    def view(epoch, index, handle):
+    def views(indices, handles, draws):
+        """Of a batch."""
+        images = source.record(handles)
+        if augmentation.crop_scale is None:
+            planes = _planes(preprocess_for_eval(images, image_size, crop_fraction))
+        else:
+            boxes = random_box(
+                draws[:, :NUM_DRAWS], *images.shape[1:3], augmentation.crop_scale
+            )
+            planes = crop_and_resize(images, boxes, image_size)
+        return augmentation(planes, draws), indices
+
+    def view(index, handle, draws):
+        """Of one image."""
         record = source.record(handle)
-        draws = augmentation.draws(seed, epoch, index)
         if augmentation.crop_scale is None:
             image = preprocess_for_eval(pixels(record), image_size, crop_fraction)
         else:
@@ -74,21 +89,15 @@ def make_train_dataset(
                 ),
             )
             image = tf.image.resize(image, [image_size, image_size])
-            image = tf.saturate_cast(tf.round(image), tf.uint8)
-        return index, tf.ensure_shape(image, [image_size, image_size, 3]), draws
+        return augmentation(_planes(image[None]), draws[None])[0], index
 
-    return (
-        tf.data.Dataset.range(first_epoch, num_epochs)
-        .flat_map(steps_of_epoch)
-        .unbatch()
-        .map(view, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(part // batches_per_step, drop_remainder=True)
-        .map(
-            lambda indices, images, draws: (augmentation(images, draws), indices),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    batches = tf.data.Dataset.range(first_epoch, num_epochs).flat_map(batches_of_epoch)
+    if _is_small(source, image_size):
+        batches = batches.map(views, num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        images = batches.unbatch().map(view, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = images.batch(shape[1], drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(num_instances, batch_size):
@@ -113,9 +122,21 @@ def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0):
         image = pixels(source.record(handle))
         return preprocess_for_eval(image, image_size, crop_fraction), index
 
-    return (
-        source.in_order()
-        .map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    handles = source.in_order()
+    if _is_small(source, image_size):
+        handles = handles.batch(batch_size)
+        batches = handles.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        images = handles.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = images.batch(batch_size)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _is_small(source, image_size):
+    """Whether to read and change the images of a batch all at once."""
+    shape = source.image_shape
+    return shape is not None and max(*shape, image_size) <= LARGEST_SMALL
+
+
+def _planes(images):
+    return tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])

@@ -13,6 +13,8 @@ def preprocess_for_eval(image, image_size, crop_fraction):
     height, width = shape[-3], shape[-2]
     shorter = tf.minimum(height, width)
     target = round(image_size / crop_fraction)
+    if image.shape[-3:-1] == [image_size, image_size] and target == image_size:
+        return image
 
     def scaled(side):
         return tf.cast(tf.round(side * target / shorter), tf.int32)

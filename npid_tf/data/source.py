@@ -6,6 +6,9 @@ A source has `num_instances`, `labels` (int64 [num_instances] or None), `class_n
 whatever is cheap to pass on, and `record(handle)` turns it into a record: an image,
 uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
 one image. Index i is the same image in every epoch and after every restart.
+
+`image_shape` is (height, width) where all images have it and `record` turns many
+handles into uint8 [batch, height, width, 3] at once, else None.
 """
 
 import tensorflow as tf
@@ -14,7 +17,8 @@ import tensorflow as tf
 class RandomAccess:
     """Images that `read(index)` returns, index: int64 scalar tensor.
 
-    The handle of an image is its index: what no worker needs is never read.
+    The handle of an image is its index: what no worker needs is never read. With
+    an `image_shape`, `read` also takes int64 [batch].
     """
 
     def __init__(
@@ -25,6 +29,7 @@ class RandomAccess:
         labels=None,
         class_names=None,
         paths=None,
+        image_shape=None,
     ):
         self.read = read
         self.num_instances = num_instances
@@ -32,6 +37,7 @@ class RandomAccess:
         self.labels = labels
         self.class_names = class_names
         self.paths = paths
+        self.image_shape = image_shape
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""

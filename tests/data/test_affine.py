@@ -10,8 +10,10 @@ WIDE = np.random.default_rng(1).random((1, 6, 10, 3), np.float32)
 STILL = [0.5, 0.5, 0.5, 0.5]  # Draws in the middle of their ranges.
 
 
-def affine(image, draws, **ranges):
-    return random_affine(image, np.float32([draws]), **ranges).numpy()
+def affine(images, draws, **ranges):
+    """Of [1, height, width, 3], as is easier to read here."""
+    moved = random_affine(np.moveaxis(images, 3, 1), np.float32([draws]), **ranges)
+    return np.moveaxis(moved.numpy(), 1, 3)
 
 
 @pytest.mark.parametrize("image", [IMAGE, WIDE])
@@ -54,10 +56,10 @@ def test_zooming_in_shows_the_middle_larger():
 
 
 def test_images_of_a_batch_have_their_own_draws():
-    batch = np.concatenate([IMAGE, IMAGE])
+    planes = np.moveaxis(np.concatenate([IMAGE, IMAGE]), 3, 1)
     draws = np.float32([STILL, [0.9, 0.2, 0.7, 0.4]])
     np.testing.assert_allclose(
-        random_affine(batch, draws),
+        np.moveaxis(random_affine(planes, draws).numpy(), 1, 3),
         np.concatenate([affine(IMAGE, one) for one in draws]),
         atol=1e-5,
     )

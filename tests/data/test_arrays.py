@@ -31,6 +31,12 @@ def test_shuffled_images_keep_their_index():
         np.testing.assert_array_equal(source.record(handle), IMAGES[index])
 
 
+def test_many_indices_are_read_at_once():
+    source = from_arrays(IMAGES)
+    assert source.image_shape == (4, 5)
+    np.testing.assert_array_equal(source.record(np.array([7, 2])), IMAGES[[7, 2]])
+
+
 @pytest.mark.parametrize(
     "images",
     [

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from npid_tf.data.crop import NUM_DRAWS, NUM_TRIES, random_box
+from npid_tf.data.crop import NUM_DRAWS, NUM_TRIES, crop_and_resize, random_box
 
 RATIO = (3 / 4, 4 / 3)
 LARGEST_DRAW = float(np.nextafter(np.float32(1), np.float32(0)))
@@ -97,10 +97,8 @@ def test_boxes_are_torchvisions(seed, height, width):
 def test_areas_and_ratios_fill_their_ranges():
     random = np.random.default_rng(0)
     draws = tf.constant(random.random((2000, NUM_DRAWS), np.float32))
-    boxes = tf.vectorized_map(
-        lambda one: tf.stack(random_box(one, 400, 500, (0.2, 1.0))), draws
-    )
-    top, left, height, width = np.array(boxes, np.float64).T
+    boxes = random_box(draws, 400, 500, (0.2, 1.0))
+    top, left, height, width = np.array(boxes, np.float64)
     area, ratio = height * width / (400 * 500), width / height
     assert 0.19 < area.min() < 0.21 and 0.95 < area.max() <= 1
     assert 0.74 < ratio.min() < 0.76 and 1.31 < ratio.max() < 1.35
@@ -133,3 +131,41 @@ def test_later_tries_count_where_the_first_do_not_fit():
     draws[3] = 0.0
     _, _, height, width = box_of(draws, 100, 130, (0.2, 1.0))
     assert height == width == round(math.sqrt(0.2 * 100 * 130))
+
+
+def test_boxes_of_a_batch_are_those_of_its_images():
+    draws = np.random.default_rng(0).random((50, NUM_DRAWS), np.float32)
+    # Wide images: some take their first try, some a later one, some the fallback.
+    boxes = np.transpose(random_box(draws, 20, 40, (0.5, 1.0)))
+    for one, box in zip(draws, boxes, strict=True):
+        assert tuple(box) == box_of(one, 20, 40, (0.5, 1.0))
+    assert 0 < np.mean(boxes[:, 2] == 20) < 1
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 7, 9), (2, 3, 4, 5), (6, 8, 1, 1), (0, 4, 7, 1), (1, 0, 6, 9)]
+)
+@pytest.mark.parametrize("size", [1, 3, 8, 16])
+def test_crop_and_resize_resizes_the_crop_alone(box, size):
+    images = np.random.default_rng(0).integers(0, 256, (3, 7, 9, 3), np.uint8)
+    top, left, height, width = box
+    part = images[:, top : top + height, left : left + width]
+    expected = tf.image.resize(part, [size, size])
+    boxes = [np.full(3, side, np.int32) for side in box]
+    planes = crop_and_resize(images, boxes, size)
+    assert planes.shape == (3, 3, size, size)
+    np.testing.assert_allclose(np.moveaxis(planes, 1, 3), expected, atol=1e-3)
+
+
+def test_every_image_has_its_own_box():
+    images = np.random.default_rng(0).integers(0, 256, (5, 7, 9, 3), np.uint8)
+    boxes = np.int32(
+        [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [3, 3, 5, 1, 2], [5, 4, 3, 2, 1]]
+    )
+    planes = crop_and_resize(images, tuple(boxes), 6)
+    for number, (top, left, height, width) in enumerate(boxes.T):
+        part = images[number, top : top + height, left : left + width]
+        expected = tf.image.resize(part, [6, 6])
+        np.testing.assert_allclose(
+            np.moveaxis(planes[number], 0, 2), expected, atol=1e-3
+        )
