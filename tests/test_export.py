@@ -195,7 +195,10 @@ def test_a_recall_that_is_missed_leaves_the_earlier_export_intact(copy_of_export
 def test_held_out_images_tune_the_index_where_flags_name_them(copy_of_export):
     manifest = export(
         dataclasses.replace(
-            copy_of_export, eval_split="train[256:300]", index_dtype="bfloat16"
+            copy_of_export,
+            eval_split="train[256:300]",
+            recall=0.8,
+            index_dtype="bfloat16",
         )
     )
     assert manifest["queries"] == "44 images that are not in the index"

@@ -80,7 +80,7 @@ def candidates(settings, k):
     """All settings to try for an index: what is the same of all, with each effort."""
     if settings["kind"] == "brute force":
         return [settings]
-    reordered = [{"reordered": factor * k} for factor in (2, 4, 8, 16)]
+    reordered = [{"reordered": factor * k} for factor in (8, 16, 32, 64)]
     if settings["kind"] == "quantized":
         return [{**settings, **effort} for effort in reordered]
     leaves = settings["leaves"]

@@ -121,7 +121,7 @@ def test_the_vectors_are_on_disk_once(kind, dtype, bytes_a_number, request, tmp_
     index = build(0.6, dtype)
     index.save(str(tmp_path))
     assert index.manifest["settings"]["kind"] == kind
-    codes = 0 if kind == "brute force" else N * DIM // 2  # A byte for two numbers.
+    codes = 0 if kind == "brute force" else N * DIM // 4  # A byte for four numbers.
     leaf_of_each = 4 * N if kind == "tree" else 0
     vectors = bytes_a_number * N * DIM
     rest = index.manifest["bytes"] - vectors - codes - leaf_of_each
