@@ -77,7 +77,7 @@ def _tensorflow_memory():
 
 def gemm_rate(repeats=5):
     """Float32 operations a second of a large matrix product (2 per multiply-add)."""
-    size = 4096
+    size = 2048
     matrix = tf.random.stateless_normal([size, size], [0, 0])
     product = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
     return 2 * size**3 / median_seconds(lambda: product().numpy(), repeats)
@@ -97,7 +97,7 @@ def memory_bandwidth(repeats=5):
 
 
 def machine():
-    """One line: processor, cores, versions, date."""
+    """One line: processor, cores, versions, date, and how busy others keep it."""
     name = platform.processor()
     with open("/proc/cpuinfo") as file:
         for line in file:
@@ -108,7 +108,7 @@ def machine():
         versions.append(f"PyTorch {sys.modules['torch'].__version__}")
     return (
         f"{name}, {os.cpu_count()} cores; {', '.join(versions)}; "
-        f"{datetime.date.today().isoformat()}"
+        f"{datetime.date.today().isoformat()}; load {os.getloadavg()[0]:.1f}"
     )
 
 

@@ -14,13 +14,16 @@ import statistics
 import tempfile
 import time
 
+# Before FAISS starts its threads: waiting ones would otherwise take turns of the core
+# from working ones, wherever the machine does something else too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import measure
 from augmented_views import load_or_embed
-from search_contenders import contenders
-
 from npid_tf.serving import tuning
 from npid_tf.serving.builder import build_index
 from npid_tf.serving.index import load_index
+from search_contenders import contenders
 
 K = 10
 HEADER = (

@@ -20,12 +20,14 @@ class Faiss:
         import faiss
 
         self.faiss = faiss
-        faiss.omp_set_num_threads(CORES)
+        # Its many short loops of training take turns to wait where cores are not free.
+        faiss.omp_set_num_threads(1)
         self.index = faiss.index_factory(
             vectors.shape[1], description, faiss.METRIC_INNER_PRODUCT
         )
         step = max(1, len(vectors) // TRAINING_SAMPLE)
         self.index.train(np.ascontiguousarray(vectors[::step]))
+        faiss.omp_set_num_threads(CORES)
         self.index.add(vectors)
         faiss.omp_set_num_threads(1)
         self.efforts = efforts
