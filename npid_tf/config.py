@@ -84,6 +84,12 @@ class Config:
     knn_temperature: float = _flag(0.1, "kNN votes count exp(similarity / this)")
     # export and search
     export_dir: str | None = _flag(None, "Folder of the exported models and index")
+    recall: float = _flag(
+        0.95, "export: part of the true k nearest that the index must find"
+    )
+    index_dtype: str = _flag(
+        "float32", "export: the index keeps vectors as float32, bfloat16 or int8"
+    )
     image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
 
@@ -100,10 +106,11 @@ class Config:
             raise ValueError(
                 f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
             )
-        if not 0 < self.crop_fraction <= 1:
-            raise ValueError(
-                f"`crop_fraction` must be in (0, 1]. Received: {self.crop_fraction}."
-            )
+        for name in ("crop_fraction", "recall"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(
+                    f"`{name}` must be in (0, 1]. Received: {getattr(self, name)}."
+                )
 
 
 _DEFINE = {

@@ -13,7 +13,8 @@ import tensorflow as tf
 from npid_tf import build
 from npid_tf.config import run
 from npid_tf.evaluation.embed import embed
-from npid_tf.serving.index import build_index, import_scann
+from npid_tf.serving.builder import build_index, check_dtype
+from npid_tf.serving.index import import_scann
 from npid_tf.serving.saved_model import (
     Embedder,
     NeighborFinder,
@@ -27,12 +28,13 @@ def export(config):
     """Writes encoder, neighbors and index of the workdir's newest checkpoint.
 
     All of it is written into DIR/.partial and then renamed. Returns the manifest of
-    the index. Raises ValueError for a workdir without a checkpoint, or a k that is
-    more than the images; OSError where DIR cannot be written; what was there before
-    stays.
+    the index. Raises ValueError for a workdir without a checkpoint, a k that is more
+    than the images, or a recall that no setting reaches; OSError where DIR cannot be
+    written; what was there before stays.
     """
     if config.export_dir is None:
         raise ValueError("Where to? Pass --export_dir=DIR.")
+    check_dtype(config.index_dtype)
     import_scann()  # Missing ScaNN should be told of now, not after the models.
     source = build.build_source(config)
     k = min(config.k)
@@ -62,7 +64,14 @@ def export(config):
         }
         _save_models(config, model, vectors, source.labels, k, partial, description)
         index = build_index(
-            vectors, _ids(source), _class_of_each(source), k, **description
+            vectors,
+            _ids(source),
+            _class_of_each(source),
+            k,
+            config.recall,
+            config.index_dtype,
+            _embed_held_out(config, model.encoder),
+            **description,
         )
         os.makedirs(os.path.join(partial, "index"))
         index.save(os.path.join(partial, "index"))
@@ -113,6 +122,15 @@ def next_version(export_dir):
     return max((int(name) for name in names if name.isdigit()), default=0) + 1
 
 
+def _embed_held_out(config, encoder):
+    """Embeddings of the images that kNN classifies, or None where no flag names any."""
+    source = build.build_eval_source(config)
+    if source is None:
+        return None
+    dataset = build.build_eval_dataset(config, source)
+    return embed(encoder, dataset, source.num_instances)
+
+
 def _move_into_place(partial, export_dir, version):
     for model in ("encoder", "neighbors"):
         os.makedirs(os.path.join(export_dir, model), exist_ok=True)
@@ -146,11 +164,12 @@ def main(config, arguments):
     if arguments:
         raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
     manifest = export(config)
-    recall = manifest["recall"]
+    settings, recall = manifest["settings"], manifest["recall"]
     print(
         f"Exported to {config.export_dir}: encoder, neighbors, and an index of "
-        f"{manifest['n']:,} images ({manifest['settings']['kind']}, recall@"
-        f"{recall['k']} {recall['value']:.4f} against exact search)"
+        f"{manifest['n']:,} images ({settings['kind']}, {settings['dtype']}, "
+        f"{manifest['bytes'] / 1e6:,.1f} MB, recall@{recall['k']} "
+        f"{recall['value']:.4f} over {manifest['queries']})"
     )
 
 

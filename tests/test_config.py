@@ -85,6 +85,7 @@ def test_every_flag_is_set_by_some_config_test_or_the_readme(name):
         ("--k=", "`k` must be at least 1"),
         ("--k=5,x", "`k` must be whole numbers separated by commas. Received: 5,x"),
         ("--knn_temperature=0", "`knn_temperature` must be positive"),
+        ("--recall=0", r"`recall` must be in \(0, 1\]. Received: 0"),
         ("--crop_fraction=1.5", r"`crop_fraction` must be in \(0, 1\]"),
     ],
 )

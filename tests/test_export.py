@@ -41,13 +41,18 @@ def test_the_manifest_tells_what_the_index_holds(exported, model_and_images):
         manifest = json.load(file)
     assert manifest["encoder_hash"] == encoder_hash(model_and_images[0].encoder)
     assert (manifest["n"], manifest["dim"]) == (256, 16)
-    assert manifest["settings"] == {"kind": "brute force"}
-    assert manifest["recall"] == {"k": 5, "value": 1.0}
+    assert manifest["settings"] == {"kind": "brute force", "dtype": "float32"}
+    assert manifest["recall"] == {"k": 5, "target": 0.95, "value": 1.0}
+    assert manifest["queries"] == "256 rows of the index, each without it"
+    ((entry,), settings) = manifest["curve"], manifest["settings"]
+    assert (entry["settings"], entry["recall"]) == (settings, 1.0)
     assert manifest["data"]["split"] == "train[:256]"
     with open(os.path.join(directory, "ids.json"), encoding="utf-8") as file:
         ids = json.load(file)
     labels = build.build_source(exported).labels
-    assert ids == {"ids": list(range(256)), "labels": [str(v) for v in labels]}
+    assert ids["ids"] is None  # They are the row numbers.
+    assert ids["labels"]["classes"] == [str(digit) for digit in range(10)]
+    assert ids["labels"]["numbers"] == labels.tolist()
 
 
 CLIENT = """
@@ -158,7 +163,7 @@ def test_a_second_export_makes_version_2_and_leaves_version_1(copy_of_export, ca
     directory = copy_of_export.export_dir
     before = _contents(directory, "encoder/1", "neighbors/1")
     main(copy_of_export, [])
-    assert "recall@5 1.0000" in capsys.readouterr().out
+    assert "recall@5 1.0000 over 256 rows" in capsys.readouterr().out
     assert _contents(directory, "encoder/1", "neighbors/1") == before
     assert sorted(os.listdir(directory)) == ["encoder", "index", "neighbors"]
     for model in ("encoder", "neighbors"):
@@ -176,6 +181,33 @@ def test_a_failed_export_leaves_the_earlier_one_intact(copy_of_export, monkeypat
     with pytest.raises(OSError, match=r"Could not write .*No space left .* is intact"):
         export(copy_of_export)
     assert _contents(directory, ".") == before
+
+
+def test_a_recall_that_is_missed_leaves_the_earlier_export_intact(copy_of_export):
+    directory = copy_of_export.export_dir
+    before = _contents(directory, ".")
+    config = dataclasses.replace(copy_of_export, recall=1.0, index_dtype="int8")
+    with pytest.raises(ValueError, match=r"misses --recall=1.0"):
+        export(config)
+    assert _contents(directory, ".") == before
+
+
+def test_held_out_images_tune_the_index_where_flags_name_them(copy_of_export):
+    manifest = export(
+        dataclasses.replace(
+            copy_of_export,
+            eval_split="train[256:300]",
+            recall=0.8,
+            index_dtype="bfloat16",
+        )
+    )
+    assert manifest["queries"] == "44 images that are not in the index"
+    assert manifest["settings"]["dtype"] == "bfloat16"
+
+
+def test_an_unknown_dtype_is_refused_at_once(exported):
+    with pytest.raises(ValueError, match=r"index_dtype 'float16'. Known: float32"):
+        export(dataclasses.replace(exported, index_dtype="float16"))
 
 
 def _contents(directory, *parts):

@@ -5,16 +5,12 @@ import os
 
 import numpy as np
 
-from npid_tf.evaluation.knn import nearest
-
-NUM_TUNING_QUERIES = 1000
-
 
 class ScannIndex:
     """Finds the training images most similar to unit embeddings.
 
     A folder with ScaNN's own files, `ids.json` (paths or numbers, and labels) and
-    `manifest.json`. Made by `build_index`, read by `load_index`.
+    `manifest.json`. Made by `build_index` (builder.py), read by `load_index`.
     """
 
     def __init__(self, searcher, ids, labels, manifest):
@@ -25,6 +21,9 @@ class ScannIndex:
 
     def search(self, queries, k):
         """The k most similar images of each query, the most similar first.
+
+        The settings are those tuned for the k of the export; beyond it the recall is
+        not known.
 
         Args:
             queries: float32 [num_queries, dim], unit length.
@@ -48,85 +47,41 @@ class ScannIndex:
                 f"Received: {k}."
             )
         rows, similarities = self.searcher.search_batched(
-            queries, final_num_neighbors=k
+            queries, final_num_neighbors=k, **self._effort(k)
         )
-        missing = np.isnan(similarities)  # ScaNN pads with row 0 and NaN
-        return np.where(missing, -1, rows.astype(np.int64)), similarities
+        # ScaNN pads with row 0 and NaN, but only up to the query that found the most.
+        rows = np.where(np.isnan(similarities), -1, rows.astype(np.int64))
+        lacking = k - rows.shape[1]
+        if lacking:
+            rows = np.pad(rows, ((0, 0), (0, lacking)), constant_values=-1)
+            similarities = np.pad(
+                similarities, ((0, 0), (0, lacking)), constant_values=np.nan
+            )
+        return rows, similarities
+
+    def _effort(self, k):
+        settings = self.manifest["settings"]
+        if settings["kind"] == "brute force":
+            return {}  # With int8 vectors ScaNN crashes on any.
+        factor = max(1, k / self.manifest["recall"]["k"])
+        reordered = min(len(self.ids), round(settings["reordered"] * factor))
+        effort = {"pre_reorder_num_neighbors": reordered}
+        if settings["kind"] == "tree":
+            effort["leaves_to_search"] = settings["leaves_to_search"]
+        return effort
 
     def save(self, directory):
-        """Writes the index into `directory`, which must exist."""
+        """Writes the index into `directory`, which must exist and be empty.
+
+        ScaNN writes the vectors once, as they are kept. The manifest, there and here,
+        tells the bytes of all files but itself.
+        """
         self.searcher.serialize(directory, relative_path=True)
-        _write_json(directory, "ids.json", {"ids": self.ids, "labels": self.labels})
+        _write_json(directory, "ids.json", _pack(self.ids, self.labels))
+        self.manifest["bytes"] = sum(
+            file.stat().st_size for file in os.scandir(directory)
+        )
         _write_json(directory, "manifest.json", self.manifest)
-
-
-def build_index(vectors, ids, labels, recall_k, **description):
-    """Indexes the training images and measures what approximation costs.
-
-    Args:
-        vectors: float32 [num_instances, dim], unit length.
-        ids: a path or number for every row.
-        labels: a class name for every row, or None.
-        recall_k: neighbors for which recall against exact search is measured.
-        **description: what else the manifest tells, as which encoder made the vectors.
-
-    Returns:
-        ScannIndex; its manifest holds the description, n, dim, settings and recall.
-
-    Raises:
-        ImportError: without scann.
-    """
-    scann = import_scann()
-    settings = choose_settings(len(vectors), recall_k)
-    builder = scann.scann_ops_pybind.builder(vectors, recall_k, "dot_product")
-    if settings["kind"] == "brute force":
-        builder = builder.score_brute_force()
-    else:
-        if settings["leaves"] is not None:
-            builder = builder.tree(
-                settings["leaves"],
-                settings["leaves_to_search"],
-                training_sample_size=min(len(vectors), 100_000),
-            )
-        builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
-        builder = builder.reorder(settings["reordered"])
-    manifest = {
-        **description,
-        "n": len(vectors),
-        "dim": vectors.shape[1],
-        "settings": settings,
-        "recall": {"k": recall_k},
-    }
-    index = ScannIndex(builder.build(), ids, labels, manifest)
-    manifest["recall"]["value"] = measure_recall(index, vectors, recall_k)
-    return index
-
-
-def choose_settings(n, k):
-    """ScaNN's settings for n vectors and k neighbors, by ScaNN's own guidance.
-
-    Up to 20,000 vectors exact search, then quantized vectors of which the best are
-    scored again exactly, beyond 100,000 in a tree of about sqrt(n) leaves.
-    """
-    if n <= 20_000:
-        return {"kind": "brute force"}
-    leaves = round(n**0.5) if n > 100_000 else None
-    return {
-        "kind": "quantized" if leaves is None else "tree",
-        "leaves": leaves,
-        "leaves_to_search": None if leaves is None else max(1, leaves // 10),
-        "reordered": max(200, 15 * k),
-    }
-
-
-def measure_recall(index, vectors, k):
-    """Part of the true k nearest that the index finds, over rows taken as queries."""
-    step = max(1, len(vectors) // NUM_TUNING_QUERIES)
-    queries = vectors[::step][:NUM_TUNING_QUERIES]
-    _, exact = nearest(queries, vectors, k)
-    found, _ = index.search(queries, k)
-    hits = [len(np.intersect1d(*pair)) for pair in zip(exact, found, strict=True)]
-    return float(np.mean(hits) / k)
 
 
 def load_index(directory):
@@ -139,13 +94,10 @@ def load_index(directory):
         raise ValueError(
             f"No index in {directory}. Make one with `python -m npid_tf.export`."
         )
-    ids = _read_json(directory, "ids.json")
-    return ScannIndex(
-        scann.scann_ops_pybind.load_searcher(directory),
-        ids["ids"],
-        ids["labels"],
-        _read_json(directory, "manifest.json"),
-    )
+    manifest = _read_json(directory, "manifest.json")
+    ids, labels = _unpack(_read_json(directory, "ids.json"), manifest["n"])
+    searcher = scann.scann_ops_pybind.load_searcher(directory)
+    return ScannIndex(searcher, ids, labels, manifest)
 
 
 def import_scann():
@@ -161,9 +113,24 @@ def import_scann():
     return scann
 
 
+def _pack(ids, labels):
+    """What ids.json holds: no ids where they are the row numbers, each class once."""
+    if labels is not None:
+        classes, numbers = np.unique(labels, return_inverse=True)
+        labels = {"classes": classes.tolist(), "numbers": numbers.tolist()}
+    return {"ids": None if ids == list(range(len(ids))) else ids, "labels": labels}
+
+
+def _unpack(packed, n):
+    ids, labels = packed["ids"], packed["labels"]
+    if labels is not None:
+        labels = [labels["classes"][number] for number in labels["numbers"]]
+    return list(range(n)) if ids is None else ids, labels
+
+
 def _write_json(directory, name, value):
     with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
-        json.dump(value, file)
+        json.dump(value, file, separators=(",", ":"))
 
 
 def _read_json(directory, name):
