@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+# The similarities of a thread, in bytes: 4 x the product of the two. A power of two
+# for the second makes the matrix product slower, its rows then share cache lines.
 QUERIES_AT_ONCE = 256
-ROWS_AT_ONCE = 16_384
+ROWS_AT_ONCE = 25_000
 MISSING_LABELS = (
     "kNN needs labels of the training images and of the evaluated ones. Labels come "
     "with digits and tfds, with folder:DIR where each class is a sub-folder, and with "
@@ -100,9 +102,19 @@ def _keep_best(best, queries, rows, first_row):
     # Nearly all rows fall below the k-th best so far: to look for those that do not
     # costs a fraction of any selection among all.
     threshold, _ = _unpack(best.min(axis=1))  # [queries]
-    if np.isneginf(threshold).any():
-        threshold = _bound(similarities, k)
-    found = np.flatnonzero(similarities > threshold[:, None])
+    few = 8 * best.size
+    is_candidate = similarities > threshold[:, None]
+    if np.count_nonzero(is_candidate) > few:
+        # The first rows, or nearer than all before: among themselves they are sieved.
+        threshold = np.maximum(threshold, _bound(similarities, k))
+        is_candidate = similarities > threshold[:, None]
+    if np.count_nonzero(is_candidate) > few and len(rows) > 1:
+        # Many are equal: after a half of them, the other half is no better.
+        half = len(rows) // 2
+        _keep_best(best, queries, rows[:half], first_row)
+        _keep_best(best, queries, rows[half:], first_row + half)
+        return
+    found = np.flatnonzero(is_candidate)
     query, row = np.divmod(found, len(rows))
     counts = np.bincount(query, minlength=len(queries))
     column = np.arange(len(found)) - (np.cumsum(counts) - counts)[query]
@@ -115,13 +127,15 @@ def _keep_best(best, queries, rows, first_row):
 def _bound(similarities, k):
     """What at least k similarities of each query exceed: float32 [queries].
 
-    The k-th largest of the largest of each of 4 k groups, which is little below the
-    k-th largest of all and many times cheaper.
+    The k-th largest of the largest of each of many groups, which is little below the
+    k-th largest of all and found many times faster.
     """
-    size = similarities.shape[1] // (4 * k)
-    if size == 0:
+    num_rows = similarities.shape[1]
+    num_groups = min(num_rows, max(4 * k, 1024))  # fewer are slow: NumPy's inner loop
+    if num_groups < k:
         return np.full(len(similarities), -np.inf, np.float32)
-    groups = similarities[:, : size * 4 * k].reshape(-1, size, 4 * k)
+    size = num_rows // num_groups
+    groups = similarities[:, : size * num_groups].reshape(-1, size, num_groups)
     largest = np.partition(groups.max(axis=1), -k, axis=1)[:, -k]
     return np.nextafter(largest, np.float32(-np.inf))
 
@@ -149,7 +163,8 @@ def knn_accuracy(
 
     Args:
         queries: float32 [num_queries, dim], unit length; query_labels: int64.
-        vectors: float32 [num_vectors, dim], unit length; labels: int64.
+        vectors: float32 [num_vectors, dim], unit length, or blocks of its rows, see
+            `nearest`; labels: int64, of all rows.
         k_values: numbers of neighbors.
         temperature: of the votes.
 
@@ -164,18 +179,27 @@ def knn_accuracy(
         raise ValueError(MISSING_LABELS)
     similarities, neighbors = nearest(queries, vectors, max(k_values))
     num_classes = int(max(labels.max(), query_labels.max())) + 1
-    return {
-        k: _accuracy(
-            class_scores(
-                similarities[:, :k], labels[neighbors[:, :k]], num_classes, temperature
-            ),
-            query_labels,
-        )
-        for k in k_values
-    }
+
+    def accuracy(k):
+        hits = []
+        # A few queries at once: a vote has num_classes numbers.
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            some = slice(start, start + QUERIES_AT_ONCE)
+            scores = class_scores(
+                similarities[some, :k],
+                labels[neighbors[some, :k]],
+                num_classes,
+                temperature,
+            )
+            hits.append(_hits(scores, query_labels[some]))
+        first, any_of_five = np.concatenate(hits).mean(axis=0)
+        return {"top1": float(first), "top5": float(any_of_five)}
+
+    return {k: accuracy(k) for k in k_values}
 
 
-def _accuracy(scores, query_labels):
+def _hits(scores, query_labels):
+    """Whether the class is the first, and among the first five: bool [queries, 2]."""
     votes, ranked = tf.math.top_k(scores, min(5, scores.shape[1]))
     hits = (ranked.numpy() == query_labels[:, None]) & (votes.numpy() > 0)
-    return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}
+    return np.stack([hits[:, 0], hits.any(axis=1)], axis=1)
