@@ -42,15 +42,17 @@ def nearest(queries, vectors, k):
     queries = _finite(queries, "queries")
     best = np.full([len(queries), k], WORST)
     num_rows = 0
+    a_core = -(-len(queries) // os.cpu_count())
+    at_once = min(QUERIES_AT_ONCE, max(1, a_core))
 
     def search(start):
-        some = slice(start, start + QUERIES_AT_ONCE)
+        some = slice(start, start + at_once)
         _keep_best(best[some], queries[some], rows, num_rows)
 
     # A thread has a matrix product of its own: NumPy's other functions use one core.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         for rows in _chunks(vectors):
-            for _ in pool.map(search, range(0, len(queries), QUERIES_AT_ONCE)):
+            for _ in pool.map(search, range(0, len(queries), at_once)):
                 pass  # Raises what was raised in a thread.
             num_rows += len(rows)
     if k > num_rows:

@@ -95,6 +95,11 @@ def test_few_products_are_in_memory_at_once(order):
     assert peak < queries.shape[0] * vectors.shape[0] * 4 / 40
 
 
+def test_no_queries_have_no_neighbors():
+    similarities, indices = nearest(np.ones([0, 4]), np.ones([5, 4]), 3)
+    assert similarities.shape == indices.shape == (0, 3)
+
+
 @pytest.mark.parametrize("bad", ["queries", "vectors"])
 def test_numbers_that_are_not_finite_are_refused(bad):
     arrays = {"queries": np.eye(4), "vectors": np.eye(4)}
