@@ -23,6 +23,7 @@ setup(
         "absl-py",
         "numpy",
         "scikit-learn",
+        "threadpoolctl",
         "matplotlib",
     ],
     extras_require={

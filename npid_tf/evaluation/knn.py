@@ -1,10 +1,16 @@
 """Weighted k-nearest-neighbor classification (Wu et al. 2018, section 3.4)."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
-QUERIES_AT_ONCE = 512
-ROWS_AT_ONCE = 65_536
+# The similarities of a thread, in bytes: 4 x the product of the two. A power of two
+# for the second makes the matrix product slower, its rows then share cache lines.
+QUERIES_AT_ONCE = 256
+ROWS_AT_ONCE = 25_000
 MISSING_LABELS = (
     "kNN needs labels of the training images and of the evaluated ones. Labels come "
     "with digits and tfds, with folder:DIR where each class is a sub-folder, and with "
@@ -17,6 +23,7 @@ def nearest(queries, vectors, k):
 
     Rows are read once, in chunks, and only the best k so far are kept: beyond its
     arguments, memory grows with num_queries x k alone. Of equals, the lower row leads.
+    All cores are used.
 
     Args:
         queries: float32 [num_queries, dim].
@@ -28,48 +35,111 @@ def nearest(queries, vectors, k):
         (similarities, indices): float32 and int32 [num_queries, k].
 
     Raises:
-        ValueError: where k is more than there are rows.
+        ValueError: where k is more than there are rows, or a number is not finite.
     """
-    blocks = [vectors] if hasattr(vectors, "shape") else vectors
-    best = np.empty((len(queries), 0), np.float32)
-    indices = np.empty((len(queries), 0), np.int32)
-    first_row = 0
-    for rows in _chunks(blocks):
-        best, indices = _search(queries, rows, best, indices, first_row, k)
-        first_row += len(rows)
-    if not 1 <= k <= first_row:
-        raise ValueError(
-            f"`k` must be in [1, {first_row}], the number of rows. Received: {k}."
-        )
-    return best, indices
+    if k < 1:
+        raise ValueError(f"`k` must be at least 1. Received: {k}.")
+    queries = _finite(queries, "queries")
+    best = np.full([len(queries), k], WORST)
+    num_rows = 0
+    a_core = -(-len(queries) // os.cpu_count())
+    at_once = min(QUERIES_AT_ONCE, max(1, a_core))
+
+    def search(start):
+        some = slice(start, start + at_once)
+        _keep_best(best[some], queries[some], rows, num_rows)
+
+    # A thread has a matrix product of its own: NumPy's other functions use one core.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for rows in _chunks(vectors):
+            for _ in pool.map(search, range(0, len(queries), at_once)):
+                pass  # Raises what was raised in a thread.
+            num_rows += len(rows)
+    if k > num_rows:
+        raise ValueError(f"`k` must be at most the {num_rows} rows. Received: {k}.")
+    best.sort(axis=1)
+    return _unpack(best[:, ::-1])
 
 
-def _chunks(blocks):
-    for block in blocks:
+def _finite(array, name):
+    array = np.asarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"`{name}` must be finite. Received NaN or infinity.")
+    return array
+
+
+def _chunks(vectors):
+    for block in [vectors] if hasattr(vectors, "shape") else vectors:
         for start in range(0, len(block), ROWS_AT_ONCE):
-            yield block[start : start + ROWS_AT_ONCE]
+            yield _finite(block[start : start + ROWS_AT_ONCE], "vectors")
 
 
-def _search(queries, rows, best, indices, first_row, k):
-    parts = []
-    for start in range(0, len(queries), QUERIES_AT_ONCE):
-        some = slice(start, start + QUERIES_AT_ONCE)
-        # As a tensor: a number would trace the function again for every chunk.
-        first = tf.constant(first_row)
-        merged = _merge(queries[some], rows, best[some], indices[some], first, k)
-        parts.append([part.numpy() for part in merged])
-    best, indices = zip(*parts, strict=True)
-    return np.concatenate(best), np.concatenate(indices)
+def _pack(similarities, rows):
+    """int64 keys in the order of the similarities and, of equals, lower rows first."""
+    bits = (similarities + np.float32(0)).view(np.int32)  # + 0: -0.0 equals 0.0
+    # The bits of negative floats, as an integer, grow as the float falls.
+    bits ^= (bits >> 31) & np.int32(LAST_ROW)
+    return (bits.astype(np.int64) << 32) | (LAST_ROW - rows)
 
 
-@tf.function(reduce_retracing=True)
-def _merge(queries, rows, best, indices, start, k):
-    similarities = tf.matmul(queries, rows, transpose_b=True)
-    found, positions = tf.math.top_k(similarities, tf.minimum(k, tf.shape(rows)[0]))
-    best = tf.concat([best, found], axis=1)
-    indices = tf.concat([indices, positions + start], axis=1)
-    best, chosen = tf.math.top_k(best, tf.minimum(k, tf.shape(best)[1]))
-    return best, tf.gather(indices, chosen, batch_dims=1)
+def _unpack(keys):
+    """Similarities, float32, and rows, int32, of keys."""
+    bits = (keys >> 32).astype(np.int32)
+    bits ^= (bits >> 31) & np.int32(LAST_ROW)
+    return bits.view(np.float32), (LAST_ROW - (keys & LAST_ROW)).astype(np.int32)
+
+
+LAST_ROW = 2**31 - 1
+WORST = _pack(np.float32([-np.inf]), LAST_ROW)
+
+
+def _keep_best(best, queries, rows, first_row):
+    """Exchanges keys in `best` for those of rows that are more similar.
+
+    best: int64 [queries, k], of `_pack`, in no order; queries: [queries, dim];
+    rows: [rows, dim], the first of which is row `first_row`.
+    """
+    k = best.shape[1]
+    similarities = queries @ rows.T  # [queries, rows]
+    # Nearly all rows fall below the k-th best so far: to look for those that do not
+    # costs a fraction of any selection among all.
+    threshold, _ = _unpack(best.min(axis=1))  # [queries]
+    few = 8 * best.size
+    is_candidate = similarities > threshold[:, None]
+    if np.count_nonzero(is_candidate) > few:
+        # The first rows, or nearer than all before: among themselves they are sieved.
+        threshold = np.maximum(threshold, _bound(similarities, k))
+        is_candidate = similarities > threshold[:, None]
+    if np.count_nonzero(is_candidate) > few and len(rows) > 1:
+        # Many are equal: after a half of them, the other half is no better.
+        half = len(rows) // 2
+        _keep_best(best, queries, rows[:half], first_row)
+        _keep_best(best, queries, rows[half:], first_row + half)
+        return
+    found = np.flatnonzero(is_candidate)
+    query, row = np.divmod(found, len(rows))
+    counts = np.bincount(query, minlength=len(queries))
+    column = np.arange(len(found)) - (np.cumsum(counts) - counts)[query]
+    keys = np.full([len(queries), k + counts.max()], WORST)
+    keys[:, :k] = best
+    keys[query, k + column] = _pack(similarities.reshape(-1)[found], first_row + row)
+    best[:] = np.partition(keys, -k, axis=1)[:, -k:]
+
+
+def _bound(similarities, k):
+    """What at least k similarities of each query exceed: float32 [queries].
+
+    The k-th largest of the largest of each of many groups, which is little below the
+    k-th largest of all and found many times faster.
+    """
+    num_rows = similarities.shape[1]
+    num_groups = min(num_rows, max(4 * k, 1024))  # fewer are slow: NumPy's inner loop
+    if num_groups < k:
+        return np.full(len(similarities), -np.inf, np.float32)
+    size = num_rows // num_groups
+    groups = similarities[:, : size * num_groups].reshape(-1, size, num_groups)
+    largest = np.partition(groups.max(axis=1), -k, axis=1)[:, -k]
+    return np.nextafter(largest, np.float32(-np.inf))
 
 
 def class_scores(similarities, neighbor_labels, num_classes, temperature):
@@ -95,7 +165,8 @@ def knn_accuracy(
 
     Args:
         queries: float32 [num_queries, dim], unit length; query_labels: int64.
-        vectors: float32 [num_vectors, dim], unit length; labels: int64.
+        vectors: float32 [num_vectors, dim], unit length, or blocks of its rows, see
+            `nearest`; labels: int64, of all rows.
         k_values: numbers of neighbors.
         temperature: of the votes.
 
@@ -110,18 +181,27 @@ def knn_accuracy(
         raise ValueError(MISSING_LABELS)
     similarities, neighbors = nearest(queries, vectors, max(k_values))
     num_classes = int(max(labels.max(), query_labels.max())) + 1
-    return {
-        k: _accuracy(
-            class_scores(
-                similarities[:, :k], labels[neighbors[:, :k]], num_classes, temperature
-            ),
-            query_labels,
-        )
-        for k in k_values
-    }
+
+    def accuracy(k):
+        hits = []
+        # A few queries at once: a vote has num_classes numbers.
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            some = slice(start, start + QUERIES_AT_ONCE)
+            scores = class_scores(
+                similarities[some, :k],
+                labels[neighbors[some, :k]],
+                num_classes,
+                temperature,
+            )
+            hits.append(_hits(scores, query_labels[some]))
+        first, any_of_five = np.concatenate(hits).mean(axis=0)
+        return {"top1": float(first), "top5": float(any_of_five)}
+
+    return {k: accuracy(k) for k in k_values}
 
 
-def _accuracy(scores, query_labels):
+def _hits(scores, query_labels):
+    """Whether the class is the first, and among the first five: bool [queries, 2]."""
     votes, ranked = tf.math.top_k(scores, min(5, scores.shape[1]))
     hits = (ranked.numpy() == query_labels[:, None]) & (votes.numpy() > 0)
-    return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}
+    return np.stack([hits[:, 0], hits.any(axis=1)], axis=1)

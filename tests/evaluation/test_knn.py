@@ -1,5 +1,7 @@
 """kNN against full sorts and float64 loops, and on toy data."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,13 +20,16 @@ def in_blocks(vectors, size):
 
 @given(
     num_queries=st.integers(1, 12),
-    num_vectors=st.integers(1, 30),
-    k=st.integers(1, 30),
-    block=st.sampled_from([1, 4, 7, 20, None]),
+    num_vectors=st.integers(1, 300),
+    k=st.integers(1, 300),
+    block=st.sampled_from([1, 4, 50, None]),
+    rows_at_once=st.sampled_from([7, 64, 1000]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25, deadline=None)
-def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, block, seed):
+@settings(max_examples=50, deadline=None)
+def test_nearest_equals_a_full_sort(
+    num_queries, num_vectors, k, block, rows_at_once, seed
+):
     k = min(k, num_vectors)
     random = np.random.default_rng(seed)
     # Small whole numbers: products are exact and many tie, the lower row is first.
@@ -32,7 +37,7 @@ def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, block, seed):
     vectors = random.integers(-3, 4, [num_vectors, 3]).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(knn, "QUERIES_AT_ONCE", 5)
-        patch.setattr(knn, "ROWS_AT_ONCE", 7)
+        patch.setattr(knn, "ROWS_AT_ONCE", rows_at_once)
         similarities, indices = nearest(queries, in_blocks(vectors, block), k)
     products = queries @ vectors.T
     expected = np.argsort(-products, axis=1, kind="stable")[:, :k]
@@ -42,11 +47,72 @@ def test_nearest_equals_a_full_sort(num_queries, num_vectors, k, block, seed):
     )
 
 
+def clusters(num_vectors, num_queries, dim=16):
+    """Unit vectors around 10 centers, sorted by center, and queries around the same."""
+    random = np.random.default_rng(0)
+    centers = random.standard_normal([10, dim])
+    rows = np.sort(random.integers(0, 10, num_vectors))
+    for number in (rows, random.integers(0, 10, num_queries)):
+        points = centers[number] + 0.3 * random.standard_normal([len(number), dim])
+        yield (points / np.linalg.norm(points, axis=1, keepdims=True)).astype("float32")
+
+
+@pytest.mark.parametrize("k", [1, 20, 3000])
+def test_nearest_equals_float64_where_later_rows_are_nearer_than_all_before(k):
+    vectors, queries = clusters(3000, 30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knn, "ROWS_AT_ONCE", 500)
+        similarities, indices = nearest(queries, vectors, k)
+    products = np.float64(queries) @ np.float64(vectors).T
+    expected = -np.sort(-products, axis=1)[:, :k]
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+    # The rows are those: each once, and as similar as said.
+    found = np.take_along_axis(products, indices, axis=1)
+    np.testing.assert_allclose(similarities, found, atol=1e-6)
+    assert all(len(np.unique(row)) == k for row in indices)
+
+
+def test_equal_rows_come_in_their_order():
+    _, indices = nearest(np.ones([3, 4]), np.ones([5000, 4]), 7)
+    np.testing.assert_array_equal(indices, [range(7)] * 3)
+
+
+@pytest.mark.parametrize("order", ["by chance", "all equal", "ever nearer"])
+def test_few_products_are_in_memory_at_once(order):
+    vectors, queries = clusters(40_000, 4096)
+    if order == "all equal":
+        vectors = np.ones_like(vectors)
+    elif order == "ever nearer":
+        vectors[:, 0] = np.linspace(-9, 9, len(vectors))
+        queries[:, 0] = 9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knn, "ROWS_AT_ONCE", 1000)
+        patch.setattr(knn.os, "cpu_count", lambda: 2)
+        tracemalloc.start()
+        nearest(queries, vectors, 5)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < queries.shape[0] * vectors.shape[0] * 4 / 40
+
+
+def test_no_queries_have_no_neighbors():
+    similarities, indices = nearest(np.ones([0, 4]), np.ones([5, 4]), 3)
+    assert similarities.shape == indices.shape == (0, 3)
+
+
+@pytest.mark.parametrize("bad", ["queries", "vectors"])
+def test_numbers_that_are_not_finite_are_refused(bad):
+    arrays = {"queries": np.eye(4), "vectors": np.eye(4)}
+    arrays[bad][2, 1] = np.nan
+    with pytest.raises(ValueError, match=f"`{bad}` must be finite"):
+        nearest(**arrays, k=2)
+
+
 @pytest.mark.parametrize("k", [0, 4])
 @pytest.mark.parametrize("block", [None, 2])
 def test_k_beyond_the_rows_is_refused(k, block):
     queries, vectors = np.eye(2, 4, dtype=np.float32), np.eye(3, 4, dtype=np.float32)
-    with pytest.raises(ValueError, match=r"\[1, 3\].*Received: "):
+    with pytest.raises(ValueError, match=r"`k` must be at .*Received: "):
         nearest(queries, in_blocks(vectors, block), k)
 
 
@@ -81,6 +147,20 @@ def test_queries_beside_the_vectors_of_their_class_are_all_right():
         unit([5, 125, 245]), np.array([0, 1, 2]), vectors, labels, (1, 2, 6)
     )
     assert accuracies == {k: {"top1": 1.0, "top5": 1.0} for k in (1, 2, 6)}
+
+
+def test_accuracy_does_not_depend_on_how_many_queries_vote_at_once():
+    vectors, queries = clusters(200, 50)
+    random = np.random.default_rng(0)
+    labels, query_labels = random.integers(0, 10, 200), random.integers(0, 10, 50)
+    together = knn_accuracy(queries, query_labels, vectors, labels, (3, 20))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knn, "QUERIES_AT_ONCE", 7)  # the last 7 are but one
+        apart = knn_accuracy(
+            queries, query_labels, in_blocks(vectors, 64), labels, (3, 20)
+        )
+    assert apart == together
+    assert 0 < together[20]["top1"] < together[20]["top5"] < 1
 
 
 def test_one_near_neighbor_outvotes_two_far_ones_unless_the_temperature_is_high():
