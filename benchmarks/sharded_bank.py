@@ -11,8 +11,8 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from measure import machine, print_table
 
+from measure import machine, print_table
 from npid_tf import (
     NCE,
     NPID,

@@ -122,11 +122,7 @@ class MemoryBank(keras.layers.Layer):
         return batch
 
     def combine(self, sums, batch):
-        """Sums over the rows held here -> over all rows, for this replica's batch.
-
-        sums: float32, a row for each of `collect(batch)`. Returns one for each of
-        `batch`.
-        """
+        """Sums over the rows held here, for `collect(batch)` -> over all, for `batch`."""
         return sums
 
     def pair_similarities(self, embeddings, numbers):
@@ -189,8 +185,7 @@ class MemoryBank(keras.layers.Layer):
                 variable.scatter_update(tf.IndexedSlices(chosen, numbers))
 
     def assign(self, vectors):
-        """Replaces all rows. vectors: float [num_instances, embedding_dim]; they are
-        normalized."""
+        """Replaces all rows. vectors: float [num_instances, d]; they are normalized."""
         vectors = np.asarray(vectors, np.float32)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         self.write(0, vectors / np.maximum(norms, 1e-12))

@@ -37,7 +37,9 @@ def names(results, ending):
 def test_losses_weights_and_bank_equal_those_of_one_device(one_device, several):
     processes, _ = several
     compared = [
-        name for ending in ("losses", "bank", "weight") for name in names(one_device, ending)
+        name
+        for ending in ("losses", "bank", "weight")
+        for name in names(one_device, ending)
     ]
     # Five losses with either bank: losses, bank, and the encoder's weights.
     assert len(names(one_device, "losses")) == len(names(one_device, "bank")) == 10
