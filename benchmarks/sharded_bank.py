@@ -1,7 +1,8 @@
 """Trains a few steps with a bank that is spread over the devices of one machine.
 
 `python benchmarks/sharded_bank.py`: 20 million rows of 128 in bfloat16 on four logical
-CPU devices. Prints the memory of each device's rows, of the process, and seconds a step.
+CPU devices. Prints the memory of each device's rows and of the process, and the seconds
+of a step.
 """
 
 import argparse

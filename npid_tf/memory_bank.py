@@ -14,10 +14,7 @@ class MemoryBank(keras.layers.Layer):
     """Vectors [num_instances, embedding_dim], row i that of image i.
 
     A non-trainable variable that only `update` (one batch), `assign` and `write`
-    change. A row becomes
-
-        normalize(momentum * old + (1 - momentum) * embedding),
-
+    change. A row becomes normalize(momentum * old + (1 - momentum) * embedding),
     so `momentum` is what it keeps of the past, as `nce_m` in the authors' code (some
     ports mean the opposite). Every replica holds a copy of all rows, and the copies
     stay equal; see `ShardedMemoryBank` for the alternative.
@@ -81,7 +78,7 @@ class MemoryBank(keras.layers.Layer):
             name="vectors",
         )
         self.built = True
-        self._write_initial_rows()
+        self._write_first_rows()
 
     def rows_per_replica(self):
         """Rows that each device has room for."""
@@ -91,7 +88,7 @@ class MemoryBank(keras.layers.Layer):
         """(first, end): the rows that the replica of this rank holds."""
         return 0, self.num_instances
 
-    # Called by the losses, in a replica context.
+    # Called in a replica context, by the losses and by NPID.
 
     def lookup(self, indices):
         """The rows v_j of a replica's images: int64 [batch] -> float32 [batch, d]."""
@@ -122,7 +119,7 @@ class MemoryBank(keras.layers.Layer):
         return batch
 
     def combine(self, sums, batch):
-        """Sums over the rows held here, for `collect(batch)` -> over all, for `batch`."""
+        """Sums over held rows for `collect(batch)` -> over all rows for `batch`."""
         return sums
 
     def pair_similarities(self, embeddings, numbers):
@@ -204,7 +201,7 @@ class MemoryBank(keras.layers.Layer):
         """All rows: float32 array [num_instances, d]."""
         return np.concatenate(list(self.blocks()))
 
-    def _write_initial_rows(self):
+    def _write_first_rows(self):
         draw = INITIALIZERS[self.initializer]
         for number, first in enumerate(range(0, self.num_instances, ROWS_AT_ONCE)):
             count = min(ROWS_AT_ONCE, self.num_instances - first)
