@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.initialization import INITIALIZERS
 
 ROWS_AT_ONCE = 65_536
 
@@ -13,9 +14,8 @@ ROWS_AT_ONCE = 65_536
 class MemoryBank(keras.layers.Layer):
     """Vectors [num_instances, embedding_dim], row i that of image i.
 
-    A non-trainable variable that only `update` (one batch), `assign` and `write`
-    change. A row becomes normalize(momentum * old + (1 - momentum) * embedding),
-    so `momentum` is what it keeps of the past, as `nce_m` in the authors' code (some
+    Only `update` (one batch), `assign` and `write` change it. A row becomes
+    normalize(momentum * old + (1 - momentum) * embedding), so `momentum` is what it keeps of the past, as `nce_m` in the authors' code (some
     ports mean the opposite). Every replica holds a copy of all rows, and the copies
     stay equal; see `ShardedMemoryBank` for the alternative.
 
@@ -100,13 +100,13 @@ class MemoryBank(keras.layers.Layer):
 
     def reader(self):
         """`held_rows` as a function that may be called in a loop of the graph."""
-        first, _ = self.bounds(replicas.rank())  # A loop's body does not know its rank.
+        first, variable = self._held()  # A loop's body does not know its replica.
 
         def read_rows(indices):
             # A gather reads its rows alone; any other read of a variable that has been
             # scattered to copies all of it.
             numbers = tf.convert_to_tensor(indices) - first
-            return tf.cast(tf.gather(self.vectors.value, numbers), tf.float32)
+            return tf.cast(tf.gather(variable, numbers), tf.float32)
 
         return read_rows
 
@@ -155,8 +155,18 @@ class MemoryBank(keras.layers.Layer):
         old = self.held_rows(indices)
         mixed = self.momentum * old + (1 - self.momentum) * embeddings
         rows = tf.cast(tf.math.l2_normalize(mixed, axis=1), self.row_dtype)
-        first, _ = self.bounds(replicas.rank())
-        self.vectors.value.scatter_update(tf.IndexedSlices(rows, indices - first))
+        first, variable = self._held()
+        variable.scatter_update(tf.IndexedSlices(rows, indices - first))
+
+    def _held(self):
+        """The first row that this replica holds, and the variable on its device."""
+        rank = replicas.rank()
+        first, _ = self.bounds(rank)
+        variable = self.vectors.value
+        if isinstance(variable, tf.distribute.DistributedValues):
+            # The mirrored variable itself would read, and so copy, all of it.
+            variable = variable.values[self.local_ranks.index(rank)]
+        return first, variable
 
     # Called outside of steps.
 
@@ -238,11 +248,3 @@ def _last_positions(indices):
     is_equal = indices[None, :] == indices[:, None]  # [batch, batch]
     positions = tf.range(tf.shape(indices)[0])
     return tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
-
-
-def _uniform(shape, seed):
-    limit = (3 / shape[1]) ** 0.5  # s = 1 / sqrt(d / 3): rows of about unit length
-    return tf.random.stateless_uniform(shape, seed, minval=-limit, maxval=limit)
-
-
-INITIALIZERS = {"uniform": _uniform, "normal": tf.random.stateless_normal}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf import MemoryBank, ShardedMemoryBank
+from npid_tf import MemoryBank, ShardedMemoryBank, replicas
 from npid_tf.strategies import build_strategy
 
 N, DIM = 7, 4  # Two devices hold 3 and 4 rows.
@@ -62,6 +62,25 @@ def test_update_of_all_replicas_equals_that_of_a_whole_bank(two):
     run(two, step)
     whole.update(indices, embeddings)
     np.testing.assert_allclose(bank.numpy(), whole.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("bank_class", [MemoryBank, ShardedMemoryBank])
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+def test_a_step_reads_rows_and_never_the_whole_bank(name, bank_class):
+    # Any other read of a variable that has been scattered to copies all of it.
+    strategy = build_strategy(name)
+    with strategy.scope():
+        bank = bank_class(N, DIM)
+
+    def step():
+        indices = tf.constant([6, 0], tf.int64)
+        bank.update(indices, bank.lookup(indices))
+        return tf.reduce_sum(bank.held_rows(bank.bounds(replicas.rank())[0]))
+
+    graph = tf.function(lambda: strategy.run(step)).get_concrete_function().graph
+    types = [operation.type for operation in graph.get_operations()]
+    assert "ResourceGather" in types
+    assert "ReadVariableOp" not in types
 
 
 def test_write_and_read_cross_the_border(two):
