@@ -15,9 +15,10 @@ class MemoryBank(keras.layers.Layer):
     """Vectors [num_instances, embedding_dim], row i that of image i.
 
     Only `update` (one batch), `assign` and `write` change it. A row becomes
-    normalize(momentum * old + (1 - momentum) * embedding), so `momentum` is what it keeps of the past, as `nce_m` in the authors' code (some
-    ports mean the opposite). Every replica holds a copy of all rows, and the copies
-    stay equal; see `ShardedMemoryBank` for the alternative.
+    normalize(momentum * old + (1 - momentum) * embedding), so `momentum` is what it
+    keeps of the past, as `nce_m` in the authors' code (some ports mean the opposite).
+    Every replica holds a copy of all rows, and the copies stay equal; see
+    `ShardedMemoryBank` for the alternative.
 
     Args:
         num_instances: rows, n.
