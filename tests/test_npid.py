@@ -300,48 +300,6 @@ def two_replicas():
     return strategy
 
 
-def copies(variable):
-    return [copy.numpy() for copy in variable.value.values]
-
-
-@pytest.mark.parametrize("loss", ["softmax", "nce"])
-def test_two_replicas_equal_one(two_replicas, loss):
-    arguments = {"proximal_weight": 0.2, "weight_decay": 0.01}
-    one = small_model(loss, **arguments)
-    one.compile(sgd())
-    with two_replicas.scope():
-        two = small_model(loss, **arguments)
-        two.compile(sgd())
-    # The last batch of 5 is split into 3 and 2.
-    expected = one.fit(batches(), epochs=3, verbose=0).history["loss"]
-    losses = two.fit(batches(), epochs=3, verbose=0).history["loss"]
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
-    assert_same_state(two, one, rtol=1e-5, atol=1e-5)
-    first, second = copies(two.bank.vectors)
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_allclose(
-        two.evaluate(batches(), verbose=0), one.evaluate(batches(), verbose=0), 1e-5
-    )
-
-
-def test_two_replicas_share_the_statistics_of_batch_norm(two_replicas):
-    def compiled_model():
-        keras.utils.set_random_seed(0)
-        model = small_model(encoder=small_encoder(batch_norm_before_l2=True))
-        model.compile(sgd())
-        return model
-
-    one = compiled_model()
-    with two_replicas.scope():
-        two = compiled_model()
-    even = batches().take(2)
-    for trained in (one, two):
-        trained.fit(even, epochs=2, verbose=0)
-    assert_same_state(two, one, rtol=1e-4, atol=1e-5)
-    for variable in two.encoder.get_layer("head_batch_norm").variables:
-        np.testing.assert_array_equal(*copies(variable))
-
-
 @pytest.mark.parametrize(
     "setting",
     [{"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"gradient_accumulation_steps": 2}],
@@ -353,6 +311,23 @@ def test_settings_that_differ_between_replicas_are_refused(two_replicas, setting
     message = f"optimizer's `{name}` is not supported on more than one replica"
     with pytest.raises(ValueError, match=message):
         model.compile(sgd(**setting))
+
+
+@pytest.mark.parametrize("setting", [{"jit_compile": True}, {"steps_per_execution": 2}])
+def test_ways_to_run_that_replicas_cannot_are_refused(two_replicas, setting):
+    (name,) = setting
+    with two_replicas.scope():
+        model = small_model()
+    with pytest.raises(ValueError, match=f"`{name}` is not supported on more than one"):
+        model.compile(sgd(), **setting)
+
+
+def test_a_batch_too_small_for_all_replicas_is_refused(two_replicas):
+    with two_replicas.scope():
+        model = small_model()
+        model.compile(sgd())
+    with pytest.raises(tf.errors.InvalidArgumentError, match="A replica got no image"):
+        model.fit(batches().take(1).unbatch().take(1).batch(8), verbose=0)
 
 
 def test_keras_still_calls_the_hook_that_npid_overrides():

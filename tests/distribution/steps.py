@@ -1,7 +1,7 @@
 """Trains small models on some number of replicas and writes what came of it.
 
-Usage: python steps.py REPLICAS OUTPUT.npz, or in two processes with TF_CONFIG set and
-REPLICAS 0. Each combination of loss and placement takes 20 steps of global batches.
+Usage: python steps.py REPLICAS OUTPUT.npz LOSS..., or in two processes with TF_CONFIG
+set and REPLICAS 0. Each loss takes 20 steps with either bank.
 """
 
 import os
@@ -26,7 +26,7 @@ from npid_tf import (
 from npid_tf.backbones.resnet import batch_norm
 from npid_tf.sharded_bank import ShardedMemoryBank
 
-N = 50  # Not divisible by 3 or 4.
+N = 51  # Not divisible by 2 or 4.
 BATCH = 12
 STEPS = 20
 LOSSES = {
@@ -88,10 +88,10 @@ def batches(worker=0, num_workers=1):
     return tf.data.Dataset.from_generator(parts, output_signature=signature)
 
 
-def main(num_replicas, output):
+def main(num_replicas, output, losses):
     strategy = strategy_of(num_replicas)
     results = {}
-    for loss in LOSSES:
+    for loss in losses:
         for bank in BANKS:
             with strategy.scope():
                 model = build(loss, bank)
@@ -119,4 +119,4 @@ def run(model, strategy):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -5,15 +5,17 @@ import os
 import numpy as np
 import pytest
 
-# More take minutes: DEVICES=2,3,4 pytest tests/distribution/test_steps.py
-DEVICES = [int(number) for number in os.environ.get("DEVICES", "3").split(",")]
-N = 50
+# All take many minutes: DEVICES=2,3,4 LOSSES=softmax,nce_shared,nce_per_sample,\
+# sampled_shared,sampled_per_sample pytest tests/distribution/test_steps.py
+DEVICES = [int(number) for number in os.environ.get("DEVICES", "2").split(",")]
+LOSSES = os.environ.get("LOSSES", "softmax,nce_shared,sampled_per_sample").split(",")
+N = 51
 
 
 @pytest.fixture(scope="module")
 def one_device(programs, tmp_path_factory):
     path = tmp_path_factory.mktemp("steps") / "one.npz"
-    programs.finish(programs.start([programs.STEPS, 1, path]))
+    programs.finish(programs.start([programs.STEPS, 1, path, *LOSSES]))
     return np.load(path)
 
 
@@ -22,11 +24,12 @@ def several(programs, tmp_path_factory, request):
     """The results of each process, and the number of replicas."""
     folder = tmp_path_factory.mktemp("steps")
     if request.param == "2 workers":
-        arguments = [programs.STEPS, 0, folder / "{worker}.npz"]
+        arguments = [programs.STEPS, 0, folder / "{worker}.npz", *LOSSES]
         for process in programs.start_workers(arguments):
             programs.finish(process)
         return [np.load(folder / "0.npz"), np.load(folder / "1.npz")], 2
-    programs.finish(programs.start([programs.STEPS, request.param, folder / "it.npz"]))
+    arguments = [programs.STEPS, request.param, folder / "it.npz", *LOSSES]
+    programs.finish(programs.start(arguments))
     return [np.load(folder / "it.npz")], request.param
 
 
@@ -41,9 +44,8 @@ def test_losses_weights_and_bank_equal_those_of_one_device(one_device, several):
         for ending in ("losses", "bank", "weight")
         for name in names(one_device, ending)
     ]
-    # Five losses with either bank: losses, bank, and the encoder's weights.
-    assert len(names(one_device, "losses")) == len(names(one_device, "bank")) == 10
-    assert len(names(one_device, "weight")) >= 100
+    # Each loss with either bank: losses, bank, and the encoder's 12 weights.
+    assert len(compared) == 2 * len(LOSSES) * (1 + 1 + 12)
     for results in processes:
         for name in compared:
             expected = one_device[name]
@@ -71,7 +73,7 @@ def test_copies_of_a_replicated_bank_are_equal_bit_for_bit(several):
                 np.testing.assert_array_equal(results[name], bank)
                 np.testing.assert_array_equal(results[name], processes[0][name])
                 found += 1
-    assert found == 5 * num_replicas
+    assert found == len(LOSSES) * num_replicas
 
 
 def test_a_replica_of_a_sharded_bank_holds_its_rows_and_no_others(several):
