@@ -33,7 +33,7 @@ setup(
         "addons": [
             "tfa-nightly==0.23.0.dev20240415222534; python_version < '3.12'",
         ],
-        "benchmarks": ["torch", "faiss-cpu", "hnswlib"],
+        "benchmarks": ["torch", "torchvision", "psutil", "faiss-cpu", "hnswlib"],
         "test": ["pytest", "hypothesis", "ruff==0.17.*"],
     },
 )

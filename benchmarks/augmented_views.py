@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 from npid_tf import build
@@ -53,7 +54,8 @@ def _embed_both(workdir, num_vectors):
     views = build.build_train_dataset(
         dataclasses.replace(config, epochs=epochs, batch_size=batch_size),
         source,
-        Position(0, 0),
+        Position(),
+        tf.distribute.get_strategy(),
     )
     # Numbered as they come: an image has a view in every epoch, so its own number
     # would not tell them apart.

@@ -13,6 +13,7 @@ leaves out; this package interpolates between two of them.
 """
 
 import argparse
+import functools
 import importlib.util
 import json
 import os
@@ -36,7 +37,7 @@ WIDTH, HEIGHT, SIZE = 500, 375, 224
 WARM_UP = 5  # Batches: those that were prepared before the turn.
 HEADER = ("", "images/s", "images/s per core", "per core, npid_tf : this")
 # Of torchvision_rates.py: records, size, worker processes, options of `Images`.
-TORCHVISION = {
+FILES = {
     "torchvision, Pillow": ("files", SIZE, 0, {}),
     "torchvision, Pillow, 2 worker processes": ("files", SIZE, 2, {}),
     "torchvision, tensors": ("files", SIZE, 0, {"tensors": True}),
@@ -45,7 +46,7 @@ TORCHVISION = {
         {"tensors": True, "antialias": False},
     ),
 }
-TORCHVISION_IN_MEMORY = {
+IN_MEMORY = {
     "torchvision, Pillow, 32x32": ("memory", 32, 0, {}),
     "torchvision, Pillow, 32x32, 2 worker processes": ("memory", 32, 2, {}),
     "torchvision, tensors, 32x32": ("memory", 32, 0, {"tensors": True}),
@@ -57,7 +58,7 @@ def main(arguments=None):
     parser.add_argument("--data_dir", help="of TFDS, to make the images from CIFAR-10")
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--batch_size", type=int, default=50)
-    parser.add_argument("--batches", type=int, default=6, help="measured in a turn")
+    parser.add_argument("--batches", type=int, default=4, help="of files, a turn")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
@@ -65,12 +66,14 @@ def main(arguments=None):
         size = write_jpegs(os.path.join(directory, "jpegs"), small)
         files = load_folder(os.path.join(directory, "jpegs"))
         torchvision = start_torchvision(directory, files.paths, small, options)
+        in_turns = functools.partial(compare, torchvision=torchvision, options=options)
         rows = [
-            *compare("npid_tf", files, SIZE, torchvision, TORCHVISION, options),
-            *compare(
+            *in_turns("npid_tf", files, SIZE, kinds=FILES, batches=options.batches),
+            *in_turns(
                 "npid_tf, 32x32",
                 *(from_arrays(small), 32),
-                *(torchvision, TORCHVISION_IN_MEMORY, options),
+                kinds=IN_MEMORY,
+                batches=20 * options.batches,
             ),
         ]
         if torchvision:
@@ -104,7 +107,7 @@ def write_jpegs(directory, small):
         for scale in (1, 2, 4, 8):
             noise = random.normal(size=(HEIGHT // scale, WIDTH // scale, 1))
             noise = tf.image.resize(noise, [HEIGHT, WIDTH], "bicubic")
-            image += 5 * scale**0.5 * noise
+            image += 9 * scale**0.5 * noise
         jpeg = tf.io.encode_jpeg(tf.saturate_cast(image, tf.uint8), quality=90).numpy()
         sizes.append(len(jpeg))
         with open(os.path.join(directory, f"{number:05}.jpg"), "wb") as file:
@@ -120,7 +123,6 @@ def start_torchvision(directory, paths, small, options):
         "files": paths,
         "memory": os.path.join(directory, "small.npy"),
         "batch_size": options.batch_size,
-        "batches": options.batches,
     }
     np.save(plan["memory"], small)
     with open(os.path.join(directory, "plan.json"), "w") as file:
@@ -134,14 +136,15 @@ def start_torchvision(directory, paths, small, options):
     )
 
 
-def compare(name, source, size, torchvision, kinds, options):
+def compare(name, source, size, torchvision, kinds, batches, options):
     """Rows of the table: this package, then each kind of torchvision, in turns."""
     rates = {name: []} | {kind: [] for kind in kinds}
     for _ in range(options.repeats):
-        rates[name].append(rate(source, size, options))
+        rates[name].append(rate(source, size, batches, options.batch_size))
         if torchvision:
             for kind, what in kinds.items():
-                print(json.dumps(what), file=torchvision.stdin, flush=True)
+                request = json.dumps([*what, batches])
+                print(request, file=torchvision.stdin, flush=True)
                 rates[kind].append(json.loads(torchvision.stdout.readline()))
     rows = []
     for contender in rates:
@@ -154,17 +157,16 @@ def compare(name, source, size, torchvision, kinds, options):
     return rows
 
 
-def rate(source, size, options):
-    """Images by seconds, and by seconds of cores, of this package."""
-    augmentation = build_augmentation("npid")
+def rate(source, size, count, batch_size):
+    """Images by seconds, and by seconds of cores, of `count` batches."""
     dataset = make_train_dataset(
-        source, augmentation, size, options.batch_size, seed=0, num_epochs=10**6
+        source, build_augmentation("npid"), size, batch_size, seed=0, num_epochs=10**6
     )
     batches = iter(dataset)
     for _ in range(WARM_UP):
         next(batches)
     start, busy = time.perf_counter(), time.process_time()
-    images = sum(len(next(batches)[1]) for _ in range(options.batches))
+    images = sum(len(next(batches)[1]) for _ in range(count))
     return images / (time.perf_counter() - start), images / (time.process_time() - busy)
 
 

@@ -1,8 +1,8 @@
 """Wu et al.'s augmentation with torchvision in PyTorch's DataLoader: images a second.
 
 A program of its own, since torchvision does not import beside TensorFlow (both bring an
-LLVM). Each line of its input is a JSON list that names what to measure, see `Images`
-and `batches_of`, and is answered by a line: images by seconds, and by seconds of cores.
+LLVM). Each line of its input is a JSON list that names what to measure, and is answered
+by a line: images by seconds, and by seconds of cores.
 """
 
 import json
@@ -85,10 +85,11 @@ def main():
     started = {}
     for line in sys.stdin:
         if line not in started:
-            name, size, num_workers, options = json.loads(line)
+            name, size, num_workers, options, count = json.loads(line)
             images = Images(records[name], size, **options)
-            started[line] = batches_of(images, plan["batch_size"], num_workers)
-        print(json.dumps(rate(started[line], plan["batches"])), flush=True)
+            batches = batches_of(images, plan["batch_size"], num_workers)
+            started[line] = batches, count
+        print(json.dumps(rate(*started[line])), flush=True)
 
 
 if __name__ == "__main__":
