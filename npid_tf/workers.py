@@ -105,5 +105,4 @@ LOST = (
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
     tf.errors.CancelledError,
-    tf.errors.InternalError,
 )
