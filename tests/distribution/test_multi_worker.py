@@ -13,7 +13,7 @@ import tensorflow as tf
 # At higher rates this small network multiplies rounding errors by ten in every step.
 ARGUMENTS = [
     *("-m", "npid_tf.train", "--flagfile=configs/smoke.cfg", "--head_batch_norm"),
-    *("--learning_rate=0.001", "--temperature=0.3", "--epochs=3", "--warmup_epochs=0"),
+    *("--learning_rate=0.001", "--temperature=0.3", "--epochs=3"),
     *("--bank_init=forward", "--bank_placement=sharded", "--strategy=multi_worker"),
 ]
 
