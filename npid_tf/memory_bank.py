@@ -17,8 +17,7 @@ class MemoryBank(keras.layers.Layer):
     Only `update` (one batch), `assign` and `write` change it. A row becomes
     normalize(momentum * old + (1 - momentum) * embedding), so `momentum` is what it
     keeps of the past, as `nce_m` in the authors' code (some ports mean the opposite).
-    Every replica holds a copy of all rows, and the copies stay equal; see
-    `ShardedMemoryBank` for the alternative.
+    Every replica holds a copy of all rows; `ShardedMemoryBank` is the alternative.
 
     Args:
         num_instances: rows, n.
