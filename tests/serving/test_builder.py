@@ -67,8 +67,9 @@ def test_a_tree_reaches_its_recall_on_queries_it_was_not_tuned_on(
     queries = unit_vectors(1000, seed=1)
     index = build(0.95, queries=queries[:500] if held_out else None)
     assert index.manifest["settings"]["kind"] == "tree"
-    # Tuning keeps two standard errors to the target; here are 500 other queries.
-    assert recall_of(index, queries[500:]) >= 0.94
+    # Tuning keeps two standard errors to the target; here are 500 other queries. Rows
+    # of the index, which tune it where nothing is held out, are easier than new ones.
+    assert recall_of(index, queries[500:]) >= (0.94 if held_out else 0.92)
 
 
 def test_a_higher_recall_searches_more_leaves(small_trees):
