@@ -109,7 +109,13 @@ def device_memory(strategy):
     """Bytes of memory of the smallest device of a strategy in this process."""
     if tf.config.list_physical_devices("GPU"):
         query = ["nvidia-smi", "--query-gpu=memory.total"]
-        lines = subprocess.check_output([*query, "--format=csv,noheader,nounits"])
+        try:
+            lines = subprocess.check_output([*query, "--format=csv,noheader,nounits"])
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ValueError(
+                "nvidia-smi does not tell the memory of the GPUs. Pass "
+                f"--bank_placement=replicated or sharded. Received: {error}"
+            ) from error
         return min(int(line) for line in lines.split()) << 20
     num_local = len(strategy.extended.worker_devices)
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // num_local
