@@ -9,7 +9,7 @@ from absl import flags
 
 from npid_tf import build
 from npid_tf.checkpoints import Position
-from npid_tf.config import config_from_flags, define_flags
+from npid_tf.command_line import config_from_flags, define_flags
 from npid_tf.evaluation.embed import embed
 
 BATCH_SIZE = 250

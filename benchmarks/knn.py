@@ -16,7 +16,7 @@ from absl import flags
 
 import measure
 from npid_tf import build
-from npid_tf.config import config_from_flags, define_flags
+from npid_tf.command_line import config_from_flags, define_flags
 from npid_tf.evaluation import knn
 from npid_tf.evaluation.embed import embed
 

@@ -11,7 +11,7 @@ import shutil
 import tensorflow as tf
 
 from npid_tf import build
-from npid_tf.config import run
+from npid_tf.command_line import run
 from npid_tf.evaluation.embed import embed
 from npid_tf.serving.builder import build_index, check_dtype
 from npid_tf.serving.index import import_scann

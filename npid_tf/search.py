@@ -7,7 +7,7 @@ import os
 import tensorflow as tf
 
 from npid_tf import build
-from npid_tf.config import run
+from npid_tf.command_line import run
 from npid_tf.data.decode import decode, pixels
 from npid_tf.serving.gallery import write_gallery
 from npid_tf.serving.index import load_index

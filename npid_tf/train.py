@@ -18,7 +18,7 @@ from npid_tf.callbacks import (
     StopOnNonFiniteLoss,
 )
 from npid_tf.checkpoints import Checkpoints, Position
-from npid_tf.config import flag_lines, run, write_flagfile
+from npid_tf.command_line import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.data.source import check_same_classes

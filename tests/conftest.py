@@ -12,7 +12,8 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from npid_tf.config import Config, config_from_flags, define_flags
+from npid_tf.command_line import config_from_flags, define_flags
+from npid_tf.config import Config
 from npid_tf.export import export
 from npid_tf.train import train
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from npid_tf import build
-from npid_tf.data.arrays import from_arrays
-from npid_tf.evaluate import evaluate_knn, main, write_results
+from npid_tf.evaluate import main, write_results
 
 FEATURES = [
     "bank as trained",
@@ -59,8 +58,9 @@ def test_the_results_hold_every_feature_and_k(config, evaluated):
 
 def test_the_table_holds_every_feature_and_k(config, evaluated):
     *lines, last = evaluated[2].splitlines()
-    cells = [re.split("  +", line) for line in lines[1:]]
-    assert [(row[0], int(row[1])) for row in cells] == [
+    cells = [re.findall(r"[^| ][^|]*[^| ]|[^| ]", line) for line in lines]
+    assert cells[0] == ["feature", "k", "temperature", "top1", "top5"]
+    assert [(row[0], int(row[1])) for row in cells[2:]] == [
         (feature, k) for feature in FEATURES for k in (1, 5, 10)
     ]
     assert last.endswith(os.path.join(config.workdir, "evaluation", "knn.json"))
@@ -82,37 +82,9 @@ def test_results_replace_earlier_ones_whole(config, tmp_path):
 
 
 def test_an_unknown_protocol_is_refused_with_the_known_ones(config):
-    config = dataclasses.replace(config, protocol="linear")
-    with pytest.raises(ValueError, match=r"Unknown protocol 'linear'. Known: knn"):
+    config = dataclasses.replace(config, protocol="typo")
+    with pytest.raises(ValueError, match=r"Unknown protocol 'typo'. Known: knn"):
         main(config, [])
-
-
-def test_without_images_to_classify_it_says_which_flag_to_pass(trained_workdir):
-    with pytest.raises(ValueError, match="--eval_split"):
-        evaluate_knn(trained_workdir)
-
-
-def test_k_beyond_the_training_images_is_refused(config):
-    with pytest.raises(ValueError, match=r"at most the 256 .*Received: 257"):
-        evaluate_knn(dataclasses.replace(config, k=(5, 257)))
-
-
-def test_an_untrained_workdir_is_refused_with_what_to_run(config, tmp_path):
-    with pytest.raises(ValueError, match=r"No checkpoint in .*npid_tf.train"):
-        evaluate_knn(dataclasses.replace(config, workdir=str(tmp_path)))
-
-
-def test_other_data_than_those_trained_on_are_refused(config):
-    with pytest.raises(ValueError, match="The data differ"):
-        evaluate_knn(dataclasses.replace(config, split="train[-256:]"))
-
-
-def test_images_of_other_classes_are_refused(config, monkeypatch):
-    images = np.zeros([2, 8, 8, 3], np.uint8)
-    others = from_arrays(images, np.array([0, 1]), class_names=("cat", "dog"))
-    monkeypatch.setattr(build, "build_eval_source", lambda config: others)
-    with pytest.raises(ValueError, match=r"Received: 2 .cat, dog., expected 10"):
-        evaluate_knn(config)
 
 
 def test_bare_arguments_are_refused(config):

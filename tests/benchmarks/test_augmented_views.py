@@ -7,7 +7,7 @@ import pytest
 
 from augmented_views import load_or_embed
 from npid_tf import build
-from npid_tf.config import write_flagfile
+from npid_tf.command_line import write_flagfile
 from npid_tf.evaluation.embed import embed
 
 

@@ -1,0 +1,108 @@
+"""From the command line to a `Config` and back, and how programs end.
+
+FLAGS stop here: the rest receives a `Config`.
+"""
+
+import dataclasses
+import os
+import sys
+import traceback
+
+from absl import app, flags, logging
+
+from npid_tf.config import Config
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    str | None: flags.DEFINE_string,
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    float | None: flags.DEFINE_float,
+    tuple[int, ...]: flags.DEFINE_list,
+    tuple[str, ...]: flags.DEFINE_list,
+}
+
+
+def define_flags():
+    """Defines a flag for each field of `Config`; `--help` shows these alone."""
+    for field in dataclasses.fields(Config):
+        default = field.default
+        if isinstance(default, tuple):
+            default = [str(value) for value in default]
+        _DEFINE[field.type](field.name, default, field.metadata["help"])
+        # `declare_key_flag` would declare it for this module; --help asks the program.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
+
+
+def config_from_flags():
+    """The `Config` of the parsed flags. Raises ValueError for values out of range."""
+    values = {}
+    for field in dataclasses.fields(Config):
+        value = flags.FLAGS[field.name].value
+        if field.type == tuple[int, ...]:
+            value = _integers(field.name, value)
+        elif field.type == tuple[str, ...]:
+            value = tuple(value)
+        elif field.type == str | None:
+            value = value or None  # --eval_split= takes a flagfile's value back
+        values[field.name] = value
+    return Config(**values)
+
+
+def _integers(name, values):
+    try:
+        return tuple(int(value) for value in values)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be whole numbers separated by commas. "
+            f"Received: {','.join(values)}."
+        ) from None
+
+
+def flag_lines(config):
+    """The lines of a flagfile, `--name=value`, of all flags that are not None."""
+    lines = []
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        if value is not None:
+            lines.append(f"--{field.name}={value}")
+    return lines
+
+
+def write_flagfile(config, path):
+    """Writes `config` as a flagfile that every program of the package reads."""
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in flag_lines(config))
+    os.replace(partial, path)
+
+
+def run(main):
+    """Parses the flags and calls `main(config, arguments)`, the body of a program.
+
+    An error that this package raised (what a user can get wrong) ends in one line on
+    standard error and exit status 1. An error from elsewhere is a bug: it keeps its
+    traceback.
+    """
+    define_flags()
+
+    def call_main(argv):
+        try:
+            main(config_from_flags(), argv[1:])
+        except (ValueError, OSError, ImportError) as error:
+            if not _is_ours(error):
+                raise
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    logging.set_verbosity(logging.WARNING)
+    app.run(call_main)
+
+
+def _is_ours(error):
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename.startswith(os.path.dirname(__file__))
