@@ -79,9 +79,8 @@ def _one_pass(queries, lookup, num_rows, thresholds):
 
 
 def chunk_size(batch_size, num_rows):
-    """Rows read at a time: up to 65,536, for 67 MB of similarities.
+    """Rows read at a time: up to 16,384, for 17 MB of similarities.
 
-    Smaller matrix products are slower. The pass holds 100 MB at once, with thresholds
-    250 MB.
+    Larger chunks leave the cache, smaller matrix products are slower.
     """
-    return min(num_rows, max(1024, min(1 << 16, (1 << 24) // batch_size)))
+    return min(num_rows, max(1024, min(1 << 14, (1 << 22) // batch_size)))

@@ -2,8 +2,8 @@
 
 Both classes draw with replacement and never give an image its own row.
 `scores(embeddings, indices, bank, seed)` returns similarities float32 [batch,
-num_negatives] and a mask of the same shape, False for pairs to leave out; where the
-bank is sharded, those of all replicas' images with the drawn rows that are held here.
+num_negatives] and a mask of the same shape, False for pairs to leave out (embeddings of
+another length scale their similarities); where the bank is sharded, those of all replicas' images with the drawn rows that are held here.
 
 Every replica draws the same numbers, those of one device with the global batch. A shard
 takes from them what falls on its rows: in proportion to its size on average, and the
@@ -48,8 +48,8 @@ class SharedNegatives(_Negatives):
         drawn = tf.gather(drawn, bank.held_positions(drawn))
         rows = bank.held_rows(drawn)  # [num_negatives, dim]
         similarities = tf.matmul(bank.collect(embeddings), rows, transpose_b=True)
-        is_own_row = drawn[None, :] == bank.collect(tf.cast(indices, tf.int64))[:, None]
-        return similarities, tf.logical_not(is_own_row)
+        owners = bank.collect(tf.cast(indices, tf.int64))
+        return similarities, tf.not_equal(drawn[None, :], owners[:, None])
 
 
 @keras.saving.register_keras_serializable("npid_tf")

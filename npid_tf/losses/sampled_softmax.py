@@ -23,10 +23,11 @@ class SampledSoftmax(keras.layers.Layer):
         self.temperature = check_temperature(temperature)
 
     def call(self, embeddings, indices, bank, seed, training=True):
+        embeddings = embeddings / self.temperature
         positives = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
         negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
-        positives = tf.exp(positives / self.temperature)
-        negatives = tf.where(mask, tf.exp(negatives / self.temperature), 0.0)
+        positives = tf.exp(positives)
+        negatives = tf.where(mask, tf.exp(negatives), 0.0)
         # |v.v| / tau <= 50: the sums stay in float32's range without a shift.
         total = bank.combine(tf.reduce_sum(negatives, axis=1), embeddings)
         return tf.math.log(positives + total) - tf.math.log(positives)

@@ -135,6 +135,6 @@ def test_the_batch_may_be_unknown_when_traced(chunk):
 
 def test_a_chunk_is_bounded_by_the_rows_the_similarities_and_from_below():
     assert chunk_size(batch_size=8, num_rows=100) == 100
-    assert chunk_size(batch_size=256, num_rows=1_281_167) == 65_536
-    assert chunk_size(batch_size=1024, num_rows=1_281_167) == 16_384
+    assert chunk_size(batch_size=64, num_rows=1_281_167) == 16_384
+    assert chunk_size(batch_size=1024, num_rows=1_281_167) == 4096
     assert chunk_size(batch_size=1 << 20, num_rows=5000) == 1024
