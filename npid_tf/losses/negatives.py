@@ -2,8 +2,9 @@
 
 Both classes draw with replacement and never give an image its own row.
 `scores(embeddings, indices, bank, seed)` returns similarities float32 [batch,
-num_negatives] and a mask of the same shape, False for pairs to leave out (embeddings of
-another length scale their similarities); where the bank is sharded, those of all replicas' images with the drawn rows that are held here.
+num_negatives] and a mask of the same shape, False for pairs to leave out; where the
+bank is sharded, those of all replicas' images with the drawn rows that are held here.
+Embeddings need not be of unit length: the losses pass v / tau.
 
 Every replica draws the same numbers, those of one device with the global batch. A shard
 takes from them what falls on its rows: in proportion to its size on average, and the
