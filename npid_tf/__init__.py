@@ -18,24 +18,32 @@ from npid_tf.backbones import build_backbone
 from npid_tf.callbacks import KNNEvaluation, StopOnNonFiniteLoss
 from npid_tf.encoder import build_encoder
 from npid_tf.initialization import initialize_by_forward_pass
+from npid_tf.instance_classifier import InstanceClassifier
+from npid_tf.learned_rows import LearnedRows
 from npid_tf.losses import (
     NCE,
+    InstanceCrossEntropy,
     NonparametricSoftmax,
     PerSampleNegatives,
     SampledSoftmax,
     SharedNegatives,
 )
 from npid_tf.memory_bank import MemoryBank
+from npid_tf.neighbors import RefreshNeighbors
 from npid_tf.npid import NPID
 from npid_tf.sharded_bank import ShardedMemoryBank
 
 __all__ = [
     "NCE",
     "NPID",
+    "InstanceClassifier",
+    "InstanceCrossEntropy",
     "KNNEvaluation",
+    "LearnedRows",
     "MemoryBank",
     "NonparametricSoftmax",
     "PerSampleNegatives",
+    "RefreshNeighbors",
     "SampledSoftmax",
     "ShardedMemoryBank",
     "SharedNegatives",

@@ -15,12 +15,15 @@ from npid_tf.data.image_folder import load_folder
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.tfds import load_tfds
 from npid_tf.encoder import build_encoder
+from npid_tf.instance_classifier import InstanceClassifier
+from npid_tf.learned_rows import LearnedRows
 from npid_tf.npid import NPID
 from npid_tf.schedules import build_schedule
 from npid_tf.strategies import choose_placement
 from npid_tf.workers import is_multi_worker
 
 EVAL_BATCH_SIZE = 256
+BANK_INITS = ("uniform", "normal", "forward", "forward_centred")
 
 
 def build_source(config):
@@ -109,11 +112,13 @@ def build_loss(config, num_instances):
     """The loss that the flags name."""
     if config.loss == "nonparametric_softmax":
         return losses.NonparametricSoftmax(config.temperature)
+    if config.loss == "instance_classifier":
+        return losses.InstanceCrossEntropy(config.temperature, config.label_smoothing)
     known = {"nce": losses.NCE, "sampled_softmax": losses.SampledSoftmax}
     if config.loss not in known:
         raise ValueError(
             f"Unknown loss {config.loss!r}. Known: nonparametric_softmax, "
-            f"{', '.join(known)}."
+            f"{', '.join(known)}, instance_classifier."
         )
     samplers = {
         "shared": losses.SharedNegatives,
@@ -130,11 +135,32 @@ def build_loss(config, num_instances):
 
 
 def build_model(config, num_instances):
-    """NPID with fresh weights and bank. Call it in the scope of a strategy."""
+    """The model with fresh weights and rows. Call it in the scope of a strategy."""
     set_precision(config.precision)
-    if config.bank_init not in ("uniform", "normal", "forward"):
+    if config.bank_init not in BANK_INITS:
         raise ValueError(
-            f"Unknown bank_init {config.bank_init!r}. Known: uniform, normal, forward."
+            f"Unknown bank_init {config.bank_init!r}. Known: {', '.join(BANK_INITS)}."
+        )
+    # `forward` replaces the first rows before the first step, see train.py.
+    init = "normal" if config.bank_init.startswith("forward") else config.bank_init
+    loss = build_loss(config, num_instances)
+    if config.loss == "instance_classifier":
+        rows = LearnedRows(
+            num_instances,
+            config.embedding_dim,
+            config.sgd_momentum,
+            config.weight_decay,
+            config.smoothing_neighbors if config.label_smoothing else 0,
+            init,
+            config.seed,
+        )
+        return InstanceClassifier(
+            build_fresh_encoder(config),
+            rows,
+            loss,
+            config.row_learning_rate,
+            config.weight_decay,
+            config.seed,
         )
     make_bank = choose_placement(
         config.bank_placement,
@@ -147,15 +173,14 @@ def build_model(config, num_instances):
         num_instances,
         config.embedding_dim,
         config.bank_momentum,
-        # `forward` replaces these rows before the first step, see train.py.
-        "normal" if config.bank_init == "forward" else config.bank_init,
+        init,
         config.seed,
         config.bank_dtype,
     )
     return NPID(
         build_fresh_encoder(config),
         bank,
-        build_loss(config, num_instances),
+        loss,
         config.proximal_weight,
         config.weight_decay,
         config.seed,

@@ -90,8 +90,9 @@ class EpochLog(keras.callbacks.Callback):
         self._stopped = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = self._stopped - self._started  # Of the steps alone.
         num_images = self._num_steps * self.batch_size
-        logs["images_per_second"] = num_images / (self._stopped - self._started)
+        logs["images_per_second"] = num_images / logs["seconds"]
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         line = {
             "epoch": epoch + 1,

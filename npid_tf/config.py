@@ -40,7 +40,8 @@ class Config:
     embedding_dim: int = _flag(128, "Dimension of the embeddings")
     # Method.
     loss: str = _flag(
-        "nonparametric_softmax", "nonparametric_softmax, nce or sampled_softmax"
+        "nonparametric_softmax",
+        "nonparametric_softmax, nce, sampled_softmax or instance_classifier",
     )
     temperature: float = _flag(0.07, "Divides similarities in the loss (tau)")
     num_negatives: int = _flag(4096, "Negatives of nce and sampled_softmax (m)")
@@ -49,8 +50,16 @@ class Config:
         None, "NCE's Z: None keeps the first batch's, .99 is a moving average"
     )
     proximal_weight: float = _flag(0.0, "Weight of Eq. 9's proximal term (lambda)")
-    bank_init: str = _flag("uniform", "First bank: uniform, normal or forward")
+    bank_init: str = _flag(
+        "uniform", "First rows: uniform, normal, forward or forward_centred"
+    )
     bank_momentum: float = _flag(0.5, "What a bank row keeps of its old value, [0, 1)")
+    # The instance classifier.
+    label_smoothing: float = _flag(
+        0.0, "What an image's own class gives to its row's nearest rows (alpha)"
+    )
+    smoothing_neighbors: int = _flag(100, "How many rows share that (K)")
+    row_learning_rate: float = _flag(1.0, "The rows' learning rate over the encoder's")
     # Optimization.
     epochs: int = _flag(200, "Times every image is seen")
     batch_size: int = _flag(128, "Images in a step, over all replicas")
@@ -90,7 +99,8 @@ class Config:
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
-        for name in (positive + " num_negatives accumulation_steps").split():
+        positive += " num_negatives accumulation_steps smoothing_neighbors"
+        for name in positive.split():
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be at least 1. Received: {getattr(self, name)}."

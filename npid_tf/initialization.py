@@ -6,7 +6,7 @@ import tensorflow as tf
 from npid_tf.evaluation.embed import embed
 
 
-def initialize_by_forward_pass(bank, encoder, dataset):
+def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
     """Row i becomes the untrained encoder's embedding of image i.
 
     One pass with batch norm in training mode, so that embeddings differ from image to
@@ -16,6 +16,8 @@ def initialize_by_forward_pass(bank, encoder, dataset):
         bank: MemoryBank.
         encoder: model from images to embeddings.
         dataset: of (images, indices), every index once.
+        centred: whether to take the mean off before rows are normalized, so that they
+            point all ways even where the untrained encoder sends all images one way.
 
     Raises:
         ValueError: where an index is missing.
@@ -27,7 +29,7 @@ def initialize_by_forward_pass(bank, encoder, dataset):
             "`dataset` must hold every index once. Missing: "
             f"{int(missing.sum())} of {bank.num_instances}."
         )
-    bank.assign(vectors)
+    bank.assign(vectors - vectors.mean(axis=0) if centred else vectors)
 
 
 def _uniform(shape, seed):

@@ -73,8 +73,7 @@ class MemoryBank(keras.layers.Layer):
             initializer="zeros",
             trainable=False,
             autocast=False,
-            # Every replica changes its own copy, see `update`.
-            aggregation="none",
+            aggregation="none",  # Every replica changes its own copy, see `update`.
             name="vectors",
         )
         self.built = True
@@ -125,9 +124,8 @@ class MemoryBank(keras.layers.Layer):
     def pair_similarities(self, embeddings, numbers):
         """Similarities of each image with rows of its own, those that are held here.
 
-        embeddings: float32 [batch, d]; numbers: int64 [global batch, m], the rows for
-        the images of all replicas. Returns float32 [len(collect(batch)), m], and a
-        mask of its shape, False for rows that are not held here.
+        embeddings: float32 [batch, d]; numbers: int64 [global batch, m]. Returns
+        float32 [len(collect(batch)), m], and a mask, False for rows not held here.
         """
         rows = self.held_rows(replicas.own_part(numbers, embeddings))  # [batch, m, d]
         similarities = tf.linalg.matvec(rows, embeddings)
@@ -136,9 +134,8 @@ class MemoryBank(keras.layers.Layer):
     def update(self, indices, embeddings):
         """Moves the rows of a batch towards its embeddings, in place.
 
-        Of an index that is twice in a batch, the last embedding counts. The pairs of
-        all replicas are gathered first, and each replica changes the rows it holds, so
-        that all copies stay equal.
+        Of an index that is twice in a batch, the last embedding counts. All replicas'
+        pairs are gathered, and each changes the rows it holds: copies stay equal.
 
         Args:
             indices: int64 [batch].
@@ -148,7 +145,7 @@ class MemoryBank(keras.layers.Layer):
         embeddings = replicas.gather(embeddings)
         # A scatter of different rows to one index takes any of them on a GPU, not the
         # same on each; so all get the last one.
-        embeddings = tf.gather(embeddings, _last_positions(indices))
+        embeddings = tf.gather(embeddings, replicas.last_positions(indices))
         positions = self.held_positions(indices)
         indices = tf.gather(indices, positions)
         embeddings = tf.gather(embeddings, positions)
@@ -158,11 +155,11 @@ class MemoryBank(keras.layers.Layer):
         first, variable = self._held()
         variable.scatter_update(tf.IndexedSlices(rows, indices - first))
 
-    def _held(self):
+    def _held(self, weight=None):
         """The first row that this replica holds, and the variable on its device."""
         rank = replicas.rank()
         first, _ = self.bounds(rank)
-        variable = self.vectors.value
+        variable = (self.vectors if weight is None else weight).value
         if isinstance(variable, tf.distribute.DistributedValues):
             # The mirrored variable itself would read, and so copy, all of it.
             variable = variable.values[self.local_ranks.index(rank)]
@@ -170,24 +167,31 @@ class MemoryBank(keras.layers.Layer):
 
     # Called outside of steps.
 
-    def parts(self):
-        """The rows of each device of this process: a list of (first, end, variable)."""
-        variable = self.vectors.value
+    def row_weights(self):
+        """All weights that have a row for every image, by their names in files."""
+        return {"rows": self.vectors}
+
+    def parts(self, weight=None):
+        """The rows of each device of this process: a list of (first, end, variable).
+
+        weight: one of `row_weights`; None: the vectors, here as below.
+        """
+        variable = (self.vectors if weight is None else weight).value
         if not isinstance(variable, tf.distribute.DistributedValues):
             return [(*self.bounds(0), variable)]
         pairs = zip(self.local_ranks, variable.values, strict=True)
         return [(*self.bounds(rank), copy) for rank, copy in pairs]
 
-    def parts_to_write(self):
+    def parts_to_write(self, weight=None):
         """The `parts` that this process saves, none of which another one does."""
-        return self.parts()[:1] if 0 in self.local_ranks else []
+        return self.parts(weight)[:1] if 0 in self.local_ranks else []
 
-    def write(self, first, rows):
+    def write(self, first, rows, weight=None):
         """Replaces the rows from `first` on, as they are; rows: [num_rows, d]."""
-        for start, end, variable in self.parts():
+        for start, end, variable in self.parts(weight):
             low, high = max(first, start), min(first + len(rows), end)
             if low < high:
-                chosen = tf.cast(rows[low - first : high - first], self.row_dtype)
+                chosen = tf.cast(rows[low - first : high - first], variable.dtype)
                 numbers = tf.range(low - start, high - start)
                 variable.scatter_update(tf.IndexedSlices(chosen, numbers))
 
@@ -202,10 +206,11 @@ class MemoryBank(keras.layers.Layer):
         for first in range(0, self.num_instances, ROWS_AT_ONCE):
             yield self.read(first, min(first + ROWS_AT_ONCE, self.num_instances))
 
-    def read(self, first, end):
-        """The rows from `first` to `end`: float32 array [end - first, d]."""
-        _, _, variable = self.parts()[0]
-        return tf.cast(tf.gather(variable, tf.range(first, end)), tf.float32).numpy()
+    def read(self, first, end, weight=None):
+        """The rows from `first` to `end`: array [end - first, d], of no bfloat16."""
+        _, _, variable = self.parts(weight)[0]
+        rows = tf.gather(variable, tf.range(first, end))
+        return tf.cast(rows, readable_dtype(variable)).numpy()
 
     def numpy(self):
         """All rows: float32 array [num_instances, d]."""
@@ -220,31 +225,24 @@ class MemoryBank(keras.layers.Layer):
             self.write(first, tf.math.l2_normalize(rows, axis=1))
 
     def save_own_variables(self, store):
-        store["vectors"] = self.numpy()
+        for name, weight in self.row_weights().items():
+            store[name] = self.read(0, self.num_instances, weight)
 
     def load_own_variables(self, store):
-        shape = (self.num_instances, self.embedding_dim)
-        if tuple(store["vectors"].shape) != shape:
-            raise ValueError(
-                f"The file holds a bank of shape {tuple(store['vectors'].shape)}. "
-                f"Expected: {shape}."
-            )
-        self.write(0, np.asarray(store["vectors"]))
+        for name, weight in self.row_weights().items():
+            shape = (self.num_instances, weight.shape[1])
+            found = tuple(store[name].shape)
+            if found != shape:
+                raise ValueError(
+                    f"The file holds a bank of shape {found}. Expected: {shape}."
+                )
+            self.write(0, np.asarray(store[name]), weight)
 
     def get_config(self):
-        return {
-            "num_instances": self.num_instances,
-            "embedding_dim": self.embedding_dim,
-            "momentum": self.momentum,
-            "initializer": self.initializer,
-            "seed": self.seed,
-            "row_dtype": self.row_dtype,
-            "name": self.name,
-        }
+        names = "num_instances embedding_dim momentum initializer seed row_dtype name"
+        return {name: getattr(self, name) for name in names.split()}
 
 
-def _last_positions(indices):
-    """Where each index of a batch is in it for the last time: int32 [batch]."""
-    is_equal = indices[None, :] == indices[:, None]  # [batch, batch]
-    positions = tf.range(tf.shape(indices)[0])
-    return tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
+def readable_dtype(variable):
+    """What its rows are read as: NumPy's files know no bfloat16."""
+    return tf.float32 if variable.dtype == tf.bfloat16 else variable.dtype

@@ -104,7 +104,7 @@ class NPID(keras.Model):
         self.optimizer.apply_gradients(
             zip(gradients, self.trainable_variables, strict=True)
         )
-        self.bank.update(indices, tf.stop_gradient(embeddings))
+        self._move_rows(tf.stop_gradient(embeddings), indices, tf.stop_gradient(losses))
         self.step.assign_add(1)
         self.loss_tracker.update_state(losses)
         return self._logs()
@@ -114,6 +114,9 @@ class NPID(keras.Model):
         losses = self._instance_losses(self(images), indices, training=False)
         self.loss_tracker.update_state(losses)
         return self._logs()
+
+    def _move_rows(self, embeddings, indices, losses):
+        self.bank.update(indices, embeddings)
 
     def _logs(self):
         loss = self.loss_tracker.result()

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import replicas, workers
-from npid_tf.memory_bank import MemoryBank
+from npid_tf.memory_bank import MemoryBank, readable_dtype
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -59,18 +59,21 @@ class ShardedMemoryBank(MemoryBank):
         shape = tf.shape(numbers, tf.int64)
         return tf.scatter_nd(pairs, similarities, shape), is_here
 
-    def parts_to_write(self):
-        return self.parts()
+    def parts_to_write(self, weight=None):
+        return self.parts(weight)
 
-    def read(self, first, end):
+    def read(self, first, end, weight=None):
         """As `MemoryBank.read`; where workers share the rows, all must call it."""
-        rows = np.zeros((end - first, self.embedding_dim), np.float32)
+        parts = self.parts(weight)
+        _, _, variable = parts[0]
+        dtype = readable_dtype(variable)
+        rows = np.zeros((end - first, variable.shape[1]), dtype.as_numpy_dtype)
         count = 0
-        for start, stop, variable in self.parts():
+        for start, stop, variable in parts:
             low, high = max(first, start), min(end, stop)
             if low < high:
                 held = tf.gather(variable, tf.range(low - start, high - start))
-                rows[low - first : high - first] = tf.cast(held, tf.float32)
+                rows[low - first : high - first] = tf.cast(held, dtype)
             count += stop - start
         if count == self.num_instances:
             return rows

@@ -22,7 +22,9 @@ from npid_tf.command_line import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.data.source import check_same_classes
+from npid_tf.health import Health
 from npid_tf.initialization import initialize_by_forward_pass
+from npid_tf.neighbors import RefreshNeighbors
 from npid_tf.strategies import build_strategy
 
 
@@ -53,14 +55,23 @@ def train(config):
     if position.epoch >= config.epochs:
         print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
         return model
-    if is_new and config.bank_init == "forward":
+    if is_new and config.bank_init.startswith("forward"):
         initialize_by_forward_pass(
-            model.bank, model.encoder, build.build_eval_dataset(config, source)
+            model.bank,
+            model.encoder,
+            build.build_eval_dataset(config, source),
+            centred=config.bank_init == "forward_centred",
         )
     if not is_new:
         print(f"Resuming at epoch {position.epoch + 1}, step {position.step + 1}.")
 
-    callbacks = [StopOnNonFiniteLoss(), *knn_callbacks(config, source, eval_source)]
+    callbacks = [
+        StopOnNonFiniteLoss(),
+        Health(build.build_eval_dataset(config, source)),
+        *knn_callbacks(config, source, eval_source),
+    ]
+    if config.loss == "instance_classifier" and config.label_smoothing:
+        callbacks.append(RefreshNeighbors())
     if is_chief:
         callbacks += logging_callbacks(config, position)
     callbacks.append(

@@ -12,6 +12,7 @@ per image.
     training: whether to update what the loss keeps
 """
 
+from npid_tf.losses.instance_classifier import InstanceCrossEntropy
 from npid_tf.losses.nce import NCE
 from npid_tf.losses.negatives import PerSampleNegatives, SharedNegatives
 from npid_tf.losses.nonparametric_softmax import NonparametricSoftmax
@@ -19,6 +20,7 @@ from npid_tf.losses.sampled_softmax import SampledSoftmax
 
 __all__ = [
     "NCE",
+    "InstanceCrossEntropy",
     "NonparametricSoftmax",
     "PerSampleNegatives",
     "SampledSoftmax",

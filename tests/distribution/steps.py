@@ -1,7 +1,7 @@
 """Trains small models on some number of replicas and writes what came of it.
 
 Usage: python steps.py REPLICAS OUTPUT.npz LOSS..., or in two processes with TF_CONFIG
-set and REPLICAS 0. Each loss takes 20 steps with either bank.
+set and REPLICAS 0. Each loss takes 20 steps with either bank, the classifier with its rows.
 """
 
 import os
@@ -16,6 +16,9 @@ import tensorflow as tf
 from npid_tf import (
     NCE,
     NPID,
+    InstanceClassifier,
+    InstanceCrossEntropy,
+    LearnedRows,
     MemoryBank,
     NonparametricSoftmax,
     PerSampleNegatives,
@@ -24,6 +27,7 @@ from npid_tf import (
     build_encoder,
 )
 from npid_tf.backbones.resnet import batch_norm
+from npid_tf.neighbors import refresh_neighbors
 from npid_tf.sharded_bank import ShardedMemoryBank
 
 N = 51  # Not divisible by 2 or 4.
@@ -37,6 +41,7 @@ LOSSES = {
     "sampled_per_sample": lambda: SampledSoftmax(PerSampleNegatives(N, 16), 0.2),
 }
 BANKS = {"replicated": MemoryBank, "sharded": ShardedMemoryBank}
+CLASSIFIER = "classifier"  # Has rows of its own, which are always sharded.
 
 
 def strategy_of(num_replicas):
@@ -58,6 +63,16 @@ def build(loss, bank):
     x = batch_norm()(keras.layers.Conv2D(8, 3, strides=2)(images))
     backbone = keras.Model(images, keras.layers.ReLU()(x))
     encoder = build_encoder(backbone, 6, batch_norm_before_l2=True)
+    if loss == CLASSIFIER:
+        rows = LearnedRows(N, 6, weight_decay=0.01, num_neighbors=5)
+        refresh_neighbors(rows)
+        return InstanceClassifier(
+            encoder,
+            rows,
+            InstanceCrossEntropy(0.2, smoothing=0.2),
+            row_learning_rate=5.0,
+            weight_decay=0.01,
+        )
     return NPID(
         encoder,
         BANKS[bank](N, 6, momentum=0.3),
@@ -92,7 +107,7 @@ def main(num_replicas, output, losses):
     strategy = strategy_of(num_replicas)
     results = {}
     for loss in losses:
-        for bank in BANKS:
+        for bank in BANKS if loss != CLASSIFIER else ["sharded"]:
             with strategy.scope():
                 model = build(loss, bank)
                 model.compile(keras.optimizers.SGD(0.1, momentum=0.9))

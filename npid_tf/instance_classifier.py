@@ -1,0 +1,59 @@
+"""`InstanceClassifier`: a class for every image (Liu et al., AAAI 2021)."""
+
+import keras
+import tensorflow as tf
+
+from npid_tf.npid import NPID
+
+
+@keras.saving.register_keras_serializable("npid_tf")
+class InstanceClassifier(NPID):
+    """Learns a weight vector for every image beside the encoder, by classification.
+
+    Used as `NPID` is: `fit`, `predict`, callbacks, strategies. The rows follow SGD with
+    the learning rate that the optimizer has in the step, times `row_learning_rate`.
+
+    Args:
+        encoder: model from images to unit embeddings (see `build_encoder`).
+        bank: LearnedRows of the encoder's dimension.
+        loss: InstanceCrossEntropy; smoothed only where the rows have neighbors.
+        row_learning_rate: times the encoder's. The gradient of a row is 1 / batch size
+            of an image's, so that rows of unit length move slowly at 1.
+        weight_decay, seed: as of `NPID`.
+
+    Raises:
+        ValueError: where encoder and bank differ in dimension, or labels are to be
+            smoothed over rows without neighbors.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        bank,
+        loss,
+        row_learning_rate=1.0,
+        weight_decay=0.0,
+        seed=0,
+        name="instance_classifier",
+    ):
+        if loss.smoothing and not bank.num_neighbors:
+            raise ValueError(
+                "Smoothed labels need rows with neighbors: "
+                "LearnedRows(..., num_neighbors=K). "
+                f"Received: smoothing={loss.smoothing}, num_neighbors=0."
+            )
+        super().__init__(
+            encoder, bank, loss, weight_decay=weight_decay, seed=seed, name=name
+        )
+        self.row_learning_rate = row_learning_rate
+
+    def _move_rows(self, embeddings, indices, losses):
+        rate = self.row_learning_rate * self.optimizer.learning_rate
+        self.instance_loss.descend(
+            self.bank, embeddings, indices, losses, tf.convert_to_tensor(rate)
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        del config["proximal_weight"]
+        return {**config, "row_learning_rate": self.row_learning_rate}

@@ -1,0 +1,159 @@
+"""The rows of the instance classifier: weights that SGD learns, spread over devices."""
+
+import keras
+import tensorflow as tf
+
+from npid_tf import replicas
+from npid_tf.losses.exponential_sums import chunk_size
+from npid_tf.sharded_bank import ShardedMemoryBank
+
+
+@keras.saving.register_keras_serializable("npid_tf")
+class LearnedRows(ShardedMemoryBank):
+    """A weight vector w_i for every image, read as w_i / ||w_i||.
+
+    Like a bank it is looked up, searched, saved and exported; but its rows follow the
+    gradient of the loss, by SGD with momentum and weight decay, u <- momentum u + g +
+    weight_decay w, w <- w - learning_rate u. Replica r of R holds n / R of the rows,
+    their velocities u and their neighbors (Liu et al. 2021, hybrid parallel): the
+    gradient of a row never leaves its replica. On one replica it holds them all.
+
+    Args:
+        num_instances: rows, n.
+        embedding_dim: columns, d.
+        momentum: of SGD, in [0, 1).
+        weight_decay: L2 penalty on the rows.
+        num_neighbors: K, rows kept for every row as its nearest, for label smoothing;
+            0 for none.
+        initializer, seed: as of `MemoryBank`.
+    """
+
+    def __init__(
+        self,
+        num_instances,
+        embedding_dim,
+        momentum=0.9,
+        weight_decay=0.0,
+        num_neighbors=0,
+        initializer="normal",
+        seed=0,
+        name="learned_rows",
+    ):
+        super().__init__(
+            num_instances, embedding_dim, momentum, initializer, seed, name=name
+        )
+        if not 0 <= num_neighbors < num_instances:
+            raise ValueError(
+                "`num_neighbors` must be in [0, num_instances). Received: "
+                f"num_neighbors={num_neighbors}, num_instances={num_instances}."
+            )
+        self.weight_decay = weight_decay
+        self.num_neighbors = num_neighbors
+        self.velocity = self._add_rows("velocity", embedding_dim, "float32")
+        if num_neighbors:
+            self.neighbors = self._add_rows("neighbors", num_neighbors, "int32")
+
+    def _add_rows(self, name, columns, dtype):
+        self.built = False
+        weight = self.add_weight(
+            shape=(self.rows_per_replica(), columns),
+            dtype=dtype,
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="none",  # A part on each replica.
+            name=name,
+        )
+        self.built = True
+        return weight
+
+    def row_weights(self):
+        weights = {"rows": self.vectors, "velocity": self.velocity}
+        return weights | ({"neighbors": self.neighbors} if self.num_neighbors else {})
+
+    def reader(self):
+        read = super().reader()
+        return lambda indices: tf.math.l2_normalize(read(indices), axis=-1)
+
+    def read(self, first, end, weight=None):
+        rows = super().read(first, end, weight)
+        return rows if weight is not None else tf.math.l2_normalize(rows, 1).numpy()
+
+    def neighbors_of(self, indices):
+        """The neighbors of all replicas' images: int64 [global batch] -> [..., K]."""
+        is_here = self.holds(indices)
+        first, variable = self._held(self.neighbors)
+        found = tf.gather(variable, tf.where(is_here, indices - first, 0))
+        found = replicas.add_up(tf.where(is_here[:, None], found, 0))
+        return tf.cast(found, tf.int64)
+
+    def descend(self, queries, log_totals, targets, weights, learning_rate):
+        """A step of SGD on all rows held here, for the images of all replicas.
+
+        The gradient of row w_j is sum_i (exp(q_i.w_j - log_totals_i) - y_ij) q_i,
+        less its part along w_j, over ||w_j||. It is made and applied in chunks of rows,
+        never as a whole. Memory: O(chunk * (batch + dim) + batch * targets * dim).
+
+        Args:
+            queries: float32 [batch, d], embeddings over tau.
+            log_totals: float32 [batch], log sum_j exp(q_i.w_j) and, added to it, the
+                log of what to divide the gradients by.
+            targets: int64 [batch, 1 + K], the rows j with y_ij > 0, each once.
+            weights: float32 [1 + K], their y_ij, divided alike.
+            learning_rate: float32 scalar.
+        """
+        first, rows = self._held()
+        _, velocity = self._held(self.velocity)
+        _, end = self.bounds(replicas.rank())
+        numbers, pulls = self._pulls(queries, targets, weights, first, rows)
+
+        def descend_chunk(size, start):
+            chunk = start + tf.range(size)
+            old = tf.gather(rows, chunk)
+            units, norms = _unit(old)
+            scores = tf.matmul(units, queries, transpose_b=True)  # [size, batch]
+            gradient = tf.matmul(tf.exp(scores - log_totals), queries)
+            gradient = _tangent(gradient, units, norms) + self.weight_decay * old
+            new = self.momentum * tf.gather(velocity, chunk) + gradient
+            velocity.scatter_update(tf.IndexedSlices(new, chunk))
+            rows.scatter_sub(tf.IndexedSlices(learning_rate * new, chunk))
+            return start + size
+
+        num_rows = end - first
+        size = chunk_size(queries.shape[0] or 128, num_rows)
+        (start,) = tf.while_loop(
+            lambda start: start + size <= num_rows,
+            lambda start: [descend_chunk(size, start)],
+            [tf.constant(0)],
+            parallel_iterations=1,
+        )
+        if num_rows % size:
+            descend_chunk(num_rows % size, start)
+        # SGD is linear in the gradient: the targets' part may come after.
+        velocity.scatter_sub(tf.IndexedSlices(pulls, numbers))
+        rows.scatter_add(tf.IndexedSlices(learning_rate * pulls, numbers))
+
+    def _pulls(self, queries, targets, weights, first, rows):
+        """The targets' part of the gradient: held rows' numbers here, and y_ij q_i."""
+        pairs = tf.where(self.holds(targets))  # [num_pairs, 2]
+        numbers = tf.gather_nd(targets, pairs) - first
+        units, norms = _unit(tf.gather(rows, numbers))
+        pulls = tf.gather(weights, pairs[:, 1])[:, None]
+        pulls *= tf.gather(queries, pairs[:, 0])
+        return numbers, _tangent(pulls, units, norms)
+
+    def get_config(self):
+        names = "num_instances embedding_dim momentum weight_decay num_neighbors"
+        names += " initializer seed name"
+        return {name: getattr(self, name) for name in names.split()}
+
+
+def _unit(rows):
+    norms = tf.maximum(tf.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows / norms, norms
+
+
+def _tangent(gradient, units, norms):
+    """The gradient in w of a function of w / ||w||."""
+    along = tf.reduce_sum(gradient * units, axis=1, keepdims=True)
+    return (gradient - along * units) / norms

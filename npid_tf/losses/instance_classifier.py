@@ -1,0 +1,86 @@
+"""Cross-entropy over all instances, with learned rows and smoothed labels."""
+
+import keras
+import tensorflow as tf
+
+from npid_tf import replicas
+from npid_tf.losses.exponential_sums import exponential_sums
+from npid_tf.losses.temperature import check_temperature
+
+
+@keras.saving.register_keras_serializable("npid_tf")
+class InstanceCrossEntropy(keras.layers.Layer):
+    """-sum_j y_ij log P(j|x_i), P(j|x) = exp(w_j.x / tau) / sum_k exp(w_k.x / tau).
+
+    The rows w are `LearnedRows`, all n of them, without sampling. y_ii = 1 - smoothing;
+    the K rows that the bank keeps as nearest to row i share the rest, so that images
+    which look alike are not pushed apart (Liu et al. 2021, section on label smoothing).
+
+    Args:
+        temperature: tau.
+        smoothing: alpha, in [0, 1); it needs rows with neighbors.
+    """
+
+    def __init__(self, temperature=0.15, smoothing=0.0, name="instance_cross_entropy"):
+        super().__init__(name=name, dtype="float32")
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"`smoothing` must be in [0, 1). Received: {smoothing}.")
+        self.temperature = check_temperature(temperature)
+        self.smoothing = smoothing
+
+    def call(self, embeddings, indices, bank, seed=None, training=True):
+        queries = embeddings / self.temperature
+        first, end = bank.bounds(replicas.rank())
+        read_rows = bank.reader()
+        totals = exponential_sums(
+            bank.collect(queries),
+            lambda numbers: read_rows(first + numbers),
+            end - first,
+        )
+        return tf.math.log(bank.combine(totals, queries)) - self._target_scores(
+            queries, indices, bank
+        )
+
+    def _target_scores(self, queries, indices, bank):
+        """sum_j y_ij w_j.x_i / tau: float32 [batch]."""
+        own = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
+        if not self.smoothing:
+            return own
+        neighbors = bank.neighbors_of(bank.collect(indices))
+        scores, is_here = bank.pair_similarities(queries, neighbors)
+        means = tf.reduce_mean(tf.where(is_here, scores, 0.0), axis=1)
+        of_neighbors = bank.combine(means, queries)
+        return (1 - self.smoothing) * own + self.smoothing * of_neighbors
+
+    def descend(self, bank, embeddings, indices, losses, learning_rate):
+        """Moves the rows against their gradient of the mean of the losses.
+
+        embeddings: float32 [batch, d], indices: int64 [batch] and the losses that
+        `call` gave for them: float32 [batch].
+        """
+        queries = embeddings / self.temperature
+        # The losses hold the logarithms of the sums over all rows already.
+        log_totals = losses + self._target_scores(queries, indices, bank)
+        queries, log_totals, indices = (
+            bank.collect(batch) for batch in (queries, log_totals, indices)
+        )
+        batch = tf.cast(tf.shape(indices)[0], tf.float32)
+        targets, weights = indices[:, None], tf.constant([1.0])
+        if self.smoothing:
+            targets = tf.concat([targets, bank.neighbors_of(indices)], axis=1)
+            shares = tf.fill([bank.num_neighbors], self.smoothing / bank.num_neighbors)
+            weights = tf.concat([[1 - self.smoothing], shares], axis=0)
+        bank.descend(
+            queries,
+            log_totals + tf.math.log(batch),
+            targets,
+            weights / batch,
+            learning_rate,
+        )
+
+    def get_config(self):
+        return {
+            "temperature": self.temperature,
+            "smoothing": self.smoothing,
+            "name": self.name,
+        }

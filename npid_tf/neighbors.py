@@ -1,0 +1,42 @@
+"""Keeps the neighbors that smoothed labels are shared with up to date."""
+
+import keras
+import numpy as np
+
+from npid_tf.evaluation.knn import nearest
+from npid_tf.memory_bank import ROWS_AT_ONCE
+
+
+class RefreshNeighbors(keras.callbacks.Callback):
+    """Finds the rows nearest to each row, exactly, once an epoch (Liu et al. 2021).
+
+    At the end of the epoch, so that a checkpoint holds those of the next one; at the
+    start of `fit` where there are none yet. Needs a model whose bank is `LearnedRows`
+    with neighbors. n x n similarities are computed, in blocks; memory grows with n
+    times the dimension.
+    """
+
+    def on_train_begin(self, logs=None):
+        bank = self.model.bank
+        if not bank.read(0, 1, bank.neighbors).any():  # Its own number is not there.
+            refresh_neighbors(bank)
+
+    def on_epoch_end(self, epoch, logs=None):
+        refresh_neighbors(self.model.bank)
+
+
+def refresh_neighbors(bank):
+    """Writes bank.neighbors: for each row the nearest others, the nearest first."""
+    rows = bank.numpy()
+    for first, end, _ in bank.parts():  # Each worker does those it holds.
+        for start in range(first, end, ROWS_AT_ONCE):
+            numbers = np.arange(start, min(start + ROWS_AT_ONCE, end))
+            _, found = nearest(rows[numbers], rows, bank.num_neighbors + 1)
+            bank.write(start, _without(found, numbers), bank.neighbors)
+
+
+def _without(found, numbers):
+    """int32 [rows, K + 1] -> [rows, K]: without the row's own number, or the last."""
+    is_own = found == numbers[:, None]
+    is_own[~is_own.any(axis=1), -1] = True  # Equal rows before it took its place.
+    return found[~is_own].reshape(len(found), -1)
