@@ -145,6 +145,7 @@ def build_model(config, num_instances):
     init = "normal" if config.bank_init.startswith("forward") else config.bank_init
     loss = build_loss(config, num_instances)
     if config.loss == "instance_classifier":
+        _check_for_classifier(config)
         rows = LearnedRows(
             num_instances,
             config.embedding_dim,
@@ -185,6 +186,19 @@ def build_model(config, num_instances):
         config.weight_decay,
         config.seed,
     )
+
+
+def _check_for_classifier(config):
+    for name, expected in (
+        ("bank_placement", ("auto", "sharded")),
+        ("bank_dtype", ("float32",)),
+        ("proximal_weight", (0.0,)),
+    ):
+        if getattr(config, name) not in expected:
+            raise ValueError(
+                f"The instance classifier needs `{name}` to be "
+                f"{' or '.join(map(str, expected))}. Received: {getattr(config, name)}."
+            )
 
 
 def set_precision(precision):

@@ -30,9 +30,9 @@ def build_train_dataset(config):
     [
         ("dataset", build.build_source, "digits, tfds:NAME, folder:DIR, npz:FILE"),
         ("eval_dataset", build.build_eval_source, "digits, tfds:NAME, folder:DIR"),
-        ("loss", build_model, "nonparametric_softmax, nce, sampled_softmax"),
+        ("loss", build_model, "nonparametric_softmax, nce, .* instance_classifier"),
         ("precision", build_model, "float32, mixed_bfloat16, mixed_float16"),
-        ("bank_init", build_model, "uniform, normal, forward"),
+        ("bank_init", build_model, "uniform, normal, forward, forward_centred"),
         ("backbone", build_model, "resnet18, .*resnet18_cifar, vgg16, alexnet"),
         ("head", build_model, "linear, mlp"),
         ("schedule", lambda config: build.build_optimizer(config, 10), "cosine, step"),
@@ -68,6 +68,7 @@ def test_a_dataset_without_its_name_or_with_one_too_many_is_refused(dataset):
     [
         ({"loss": "nonparametric_softmax"}, losses.NonparametricSoftmax, None),
         ({"loss": "nce"}, losses.NCE, losses.SharedNegatives),
+        ({"loss": "instance_classifier"}, losses.InstanceCrossEntropy, None),
         (
             {"loss": "sampled_softmax", "negatives": "per_sample"},
             losses.SampledSoftmax,
@@ -100,6 +101,36 @@ def test_the_parts_of_a_model_are_those_of_the_flags():
     assert model.encoder.get_layer("head_batch_norm").compute_dtype == "bfloat16"
     embeddings = model.encoder(np.zeros([2, 8, 8, 3], np.uint8))
     assert embeddings.dtype == "float32"
+
+
+def test_the_parts_of_a_classifier_are_those_of_the_flags():
+    config = dataclasses.replace(
+        TINY,
+        loss="instance_classifier",
+        label_smoothing=0.25,
+        smoothing_neighbors=3,
+        row_learning_rate=5.0,
+        sgd_momentum=0.8,
+        weight_decay=0.125,
+    )
+    model = build.build_model(config, 10)
+    assert model.bank.neighbors.shape == (10, 3)
+    assert (model.bank.momentum, model.bank.weight_decay) == (0.8, 0.125)
+    assert (model.row_learning_rate, model.instance_loss.smoothing) == (5.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("bank_placement", "replicated", "auto or sharded"),
+        ("bank_dtype", "bfloat16", "float32"),
+        ("proximal_weight", 0.5, "0.0"),
+    ],
+)
+def test_what_a_classifier_does_not_have_is_refused(flag, value, expected):
+    config = dataclasses.replace(TINY, loss="instance_classifier", **{flag: value})
+    with pytest.raises(ValueError, match=f"needs `{flag}` to be {expected}. Received"):
+        build.build_model(config, 10)
 
 
 def test_fresh_encoders_are_equal_for_a_seed_and_differ_for_another():

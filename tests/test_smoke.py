@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 
+import pytest
 import tensorflow as tf
 
 from npid_tf import evaluate, export, search, train
@@ -13,9 +14,15 @@ from npid_tf.data.digits import load_digits
 SMOKE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "smoke.cfg"
 
 
-def test_smoke_config_runs_from_images_to_neighbors(parse, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "flags",
+    [[], ["--loss=instance_classifier", "--label_smoothing=.2", "--proximal_weight=0"]],
+    ids=["nce", "classifier"],
+)
+def test_smoke_config_runs_from_images_to_neighbors(parse, tmp_path, capsys, flags):
     config = parse(
         f"--flagfile={SMOKE}",
+        *flags,
         f"--workdir={tmp_path / 'run'}",
         f"--export_dir={tmp_path / 'export'}",
     )

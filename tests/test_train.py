@@ -51,8 +51,18 @@ def saved_tensors(workdir):
         for name in reader.get_variable_to_shape_map()
         if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
     }
-    (rows,) = (name for name in os.listdir(newest) if name.startswith("rows-"))
-    return {**tensors, "bank": np.load(os.path.join(newest, rows))}
+    files = [name for name in os.listdir(newest) if name.endswith(".npy")]
+    return tensors | {name: np.load(os.path.join(newest, name)) for name in files}
+
+
+CLASSIFIER = {
+    "loss": "instance_classifier",
+    "bank_init": "forward_centred",
+    "label_smoothing": 0.2,
+    "smoothing_neighbors": 7,
+    "row_learning_rate": 2.0,
+    "proximal_weight": 0.0,
+}
 
 
 def metrics_without_time(workdir):
@@ -82,7 +92,7 @@ def test_the_workdir_gets_all_it_should(trained_workdir):
 def test_a_checkpoint_holds_bank_z_optimizer_and_step(tmp_path):
     train(in_workdir(tmp_path, epochs=1))
     names = " ".join(saved_tensors(tmp_path))
-    for part in ("bank", "encoder", "loss/z", "optimizer", "step"):
+    for part in ("rows-000000000000", "encoder", "loss/z", "optimizer", "step"):
         assert part in names
 
 
@@ -105,11 +115,15 @@ def test_resumed_with_other_flags_names_them(tmp_path, capsys):
     assert "Resuming at epoch 2, step 1." in out
 
 
-@pytest.mark.parametrize("moment", ["epoch end", "mid-epoch"])
+@pytest.mark.parametrize(
+    ("moment", "flags"),
+    [("epoch end", {}), ("mid-epoch", {}), ("mid-epoch", CLASSIFIER)],
+    ids=["epoch end", "mid-epoch", "mid-epoch of the classifier"],
+)
 def test_stopped_right_after_a_save_it_ends_as_if_uninterrupted(
-    tmp_path, monkeypatch, moment
+    tmp_path, monkeypatch, moment, flags
 ):
-    changes = {"checkpoint_steps": 2, "schedule": "cosine"}
+    changes = {"checkpoint_steps": 2, "schedule": "cosine", **flags}
     train(in_workdir(tmp_path / "whole", **changes))
     save = Checkpoints.save
 

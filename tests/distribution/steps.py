@@ -1,7 +1,8 @@
 """Trains small models on some number of replicas and writes what came of it.
 
 Usage: python steps.py REPLICAS OUTPUT.npz LOSS..., or in two processes with TF_CONFIG
-set and REPLICAS 0. Each loss takes 20 steps with either bank, the classifier with its rows.
+set and REPLICAS 0. Each loss takes 20 steps with either bank; the classifier with its
+own rows.
 """
 
 import os
