@@ -1,9 +1,17 @@
 """How a trained encoder is judged: a function of `Config` for each protocol.
 
 Each returns the rows of its table: dicts with the same keys, in the order of the
-columns. `npid_tf.evaluate` prints and writes them.
+columns. `npid_tf.evaluate` prints and writes them. Where MMSelfSup's model page has a
+table of the protocol, `PAGES` makes its rows of them.
 """
 
+from npid_tf.protocols import linear_cached, lowshot, svm
 from npid_tf.protocols.knn import evaluate_knn
 
-PROTOCOLS = {"knn": evaluate_knn}
+PROTOCOLS = {
+    "knn": evaluate_knn,
+    "linear_cached": linear_cached.evaluate_linear_cached,
+    "svm": svm.evaluate_svm,
+    "lowshot": lowshot.evaluate_lowshot,
+}
+PAGES = {"svm": svm.page, "lowshot": lowshot.page}
