@@ -63,4 +63,6 @@ def pool(maps, budget):
         kernel, stride, padding = PUBLISHED_POOLING[side, pooled]
         maps = keras.layers.ZeroPadding2D(padding)(maps)  # Zeros count, as published.
         return keras.layers.AveragePooling2D(kernel, strides=stride)(maps)
+    if pooled == side:  # Keras's layer fails on maps of side 1.
+        return maps
     return keras.layers.AdaptiveAveragePooling2D(pooled)(maps)

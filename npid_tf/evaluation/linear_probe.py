@@ -8,6 +8,8 @@ import numpy as np
 import scipy.optimize
 from scipy.special import log_softmax
 
+from npid_tf.evaluation.accuracy import count_hits
+
 # Penalties that are tried, the strongest first: each starts where the last one ended.
 WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 HELD_OUT = 0.1  # Part of the training images that the penalty is chosen on.
@@ -87,13 +89,8 @@ def accuracy(classifier, vectors, labels, tops=(1, 5), chosen=None):
     for some in _blocks(len(vectors)):
         kept = slice(None) if chosen is None else chosen[some]
         scores = classifier(vectors[some][kept])  # [rows, num_classes]
-        right = labels[some][kept]
-        own = np.take_along_axis(scores, right[:, None], axis=1)
-        # Of equals the lower class leads.
-        lower = np.arange(scores.shape[1]) < right[:, None]
-        rank = ((scores > own) | ((scores == own) & lower)).sum(axis=1)
-        hits += [(rank < top).sum() for top in tops]
-        count += len(right)
+        hits += count_hits(scores, labels[some][kept], tops)
+        count += len(scores)
     return [float(hit / count) for hit in hits]
 
 
