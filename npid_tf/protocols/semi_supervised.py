@@ -36,9 +36,9 @@ def evaluate_semi_supervised(config):
     Raises ValueError where labels, images to judge by or a checkpoint are missing.
     """
     for percent in config.label_percents:
-        if not 1 <= percent <= 100:
+        if percent > 100:
             raise ValueError(
-                f"`label_percents` must be in [1, 100]. Received: {percent}."
+                f"`label_percents` must be at most 100. Received: {percent}."
             )
     source, eval_source = labelled_sources(config)
     num_classes = count_classes(source, eval_source)

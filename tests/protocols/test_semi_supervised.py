@@ -31,8 +31,8 @@ def test_colors_are_told_apart_from_one_label_each(color_config):
 
 
 def test_percents_out_of_range_are_refused(color_config):
-    config = dataclasses.replace(color_config, label_percents=(1, 0))
-    with pytest.raises(ValueError, match=r"`label_percents` must be in .*Received: 0"):
+    config = dataclasses.replace(color_config, label_percents=(1, 101))
+    with pytest.raises(ValueError, match=r"`label_percents` must .*Received: 101"):
         evaluate_semi_supervised(config)
 
 
