@@ -1,7 +1,9 @@
 """`RandomAccess`: images that can be read by index, in memory or one file each.
 
-A source has `num_instances`, `labels` (int64 [num_instances] or None), `class_names`
-(or None), `paths` (or None), `fingerprint` (what identifies the data), and the methods
+A source has `num_instances`, `labels` (int64 [num_instances] or None), `targets` (int8
+[num_instances, num_classes] or None, where an image may have several classes: 1 for
+each, -1 for those that are hard to see, else 0), `class_names` (or None), `paths` (or
+None), `fingerprint` (what identifies the data), and the methods
 `in_order()` and `shuffled(seed, epoch)`, datasets of `(index, handle)`. A handle is
 whatever is cheap to pass on, and `record(handle)` turns it into a record: an image,
 uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
@@ -30,6 +32,7 @@ class RandomAccess:
         class_names=None,
         paths=None,
         image_shape=None,
+        targets=None,
     ):
         self.read = read
         self.num_instances = num_instances
@@ -38,6 +41,7 @@ class RandomAccess:
         self.class_names = class_names
         self.paths = paths
         self.image_shape = image_shape
+        self.targets = targets
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""
