@@ -11,6 +11,7 @@ one image. Index i is the same image in every epoch and after every restart.
 handles into uint8 [batch, height, width, 3] at once, else None.
 """
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -58,6 +59,30 @@ class RandomAccess:
     def record(self, handle):
         """The record that a handle stands for."""
         return self.read(handle)
+
+
+class Subset:
+    """Some images of a source, always in order, under the indices they have there.
+
+    indices: integers, any of the source's, each once.
+    """
+
+    def __init__(self, source, indices):
+        self.num_instances = len(indices)
+        self.image_shape = source.image_shape
+        self.record = source.record
+        self._source = source
+        self._is_chosen = np.zeros(source.num_instances, bool)
+        self._is_chosen[indices] = True
+
+    def in_order(self):
+        """Every chosen `(index, handle)` once, in the order of the indices."""
+        is_chosen = tf.constant(self._is_chosen)
+        return self._source.in_order().filter(lambda index, _: is_chosen[index])
+
+    def shuffled(self, seed, epoch):
+        """As `in_order`, so that a training pipeline gives views in that order."""
+        return self.in_order()
 
 
 def check_same_classes(source, eval_source):

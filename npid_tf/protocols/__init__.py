@@ -5,5 +5,9 @@ columns. `npid_tf.evaluate` prints and writes them.
 """
 
 from npid_tf.protocols.knn import evaluate_knn
+from npid_tf.protocols.retrieval import evaluate_retrieval
 
-PROTOCOLS = {"knn": evaluate_knn}
+PROTOCOLS = {
+    "knn": evaluate_knn,
+    "retrieval": evaluate_retrieval,
+}
