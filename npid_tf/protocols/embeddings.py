@@ -21,13 +21,13 @@ class EmbeddedRun:
     """Vectors, float32 [images, dim], by the name of the feature; all unit length.
 
     train: of all training images; held_out: of the images to classify, or None;
-    views: for each view, of the training images `viewed`.
+    views: of the training images `viewed`, all first views, all second views, ...
     """
 
     train: dict
     held_out: dict | None
     viewed: np.ndarray
-    views: list
+    views: dict
 
 
 def embed_run(config, source, eval_source, num_viewed, num_views):
@@ -55,18 +55,10 @@ def embed_run(config, source, eval_source, num_viewed, num_views):
         viewed = sample_images(
             source.num_instances, num_viewed // batch_size * batch_size, config.seed
         )
-        views = [
-            _by_name(
-                embed(
-                    encoder,
-                    _view_dataset(config, source, viewed, batch_size, view),
-                    len(viewed),
-                )
-            )
-            for view in range(num_views)
-        ]
+        dataset = _view_dataset(config, source, viewed, batch_size, num_views)
+        views = _by_name(embed(encoder, dataset, num_views * len(viewed)))
     train = {"bank as trained": unit(model.bank.numpy()), **train}
-    for queries in filter(None, (held_out, *views)):
+    for queries in filter(None, (held_out, views)):
         # What the bank is searched with.
         queries["bank as trained"] = queries["refreshed embeddings"]
     return EmbeddedRun(train, held_out, viewed, views)
@@ -101,20 +93,25 @@ def _by_name(features_and_embeddings):
     return {"refreshed embeddings": embeddings, "backbone features": unit(features)}
 
 
-def _view_dataset(config, source, indices, batch_size, view):
-    """A view of each image of `indices`, numbered by its place among them."""
+def _view_dataset(config, source, indices, batch_size, num_views):
+    """Views of the images of `indices`, numbered: all first views, all second, ..."""
     places = np.zeros(source.num_instances, np.int64)
     places[indices] = np.arange(len(indices))
     places = tf.constant(places)
-    epoch = config.epochs + view
     dataset = make_train_dataset(
         Subset(source, indices),
         build_augmentation(config.augmentation, config.jitter),
         config.image_size,
         batch_size,
         config.seed,
-        num_epochs=epoch + 1,
-        first_epoch=epoch,
+        num_epochs=config.epochs + num_views,
+        first_epoch=config.epochs,
         crop_fraction=config.crop_fraction,
     )
-    return dataset.map(lambda images, batch: (images, tf.gather(places, batch)))
+
+    def number(step, batch):
+        images, batch_indices = batch
+        view = step * batch_size // len(indices)
+        return images, view * len(indices) + tf.gather(places, batch_indices)
+
+    return dataset.enumerate().map(number)

@@ -38,12 +38,8 @@ def evaluate_retrieval(config):
     if eval_source is not None:
         labels = eval_source.labels, source.labels
         rows += _score("same class", run.held_out, run.train, *labels)
-    queries = {
-        feature: np.concatenate([view[feature] for view in run.views])
-        for feature in run.train
-    }
     numbers = np.tile(run.viewed, NUM_VIEWS), np.arange(source.num_instances)
-    return rows + _score("same image", queries, run.train, *numbers)
+    return rows + _score("same image", run.views, run.train, *numbers)
 
 
 def _score(task, queries, vectors, query_labels, labels):
