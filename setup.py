@@ -23,6 +23,7 @@ setup(
         "absl-py",
         "numpy",
         "scikit-learn",
+        "scipy",
         "threadpoolctl",
         "matplotlib",
     ],
