@@ -43,16 +43,15 @@ def hubness(neighbors, num_rows):
     return 0.0 if np.ptp(occurrences) == 0 else float(stats.skew(occurrences))
 
 
-def similar_pairs(similarities, neighbors, threshold):
-    """The pairs of a query and a neighbor that are at least as similar as `threshold`.
+def similar_pairs(similarities, neighbors):
+    """All pairs of a query and one of its neighbors, the most similar first.
 
     similarities, neighbors: [num_queries, k]. Returns (queries, rows, similarities),
-    each [num_pairs], the most similar first; of equals in their order.
+    each [num_queries x k]; equals keep their order.
     """
-    queries, columns = np.nonzero(similarities >= threshold)
-    values = similarities[queries, columns]
-    order = np.argsort(-values, kind="stable")
-    return queries[order], neighbors[queries, columns][order], values[order]
+    order = np.argsort(-similarities, axis=None, kind="stable")
+    rows, values = neighbors.reshape(-1)[order], similarities.reshape(-1)[order]
+    return order // neighbors.shape[1], rows, values
 
 
 def without_mirrored(queries, rows, similarities):

@@ -67,24 +67,30 @@ def test_a_row_that_is_near_to_all_is_a_hub():
     assert hubness(neighbors, 200) > 5 > hubness(without, 200)
 
 
-def test_pairs_above_the_threshold_come_once_the_most_similar_first():
+def test_pairs_come_once_the_most_similar_first():
     rows = unit_rows(40, 30)
     rows[[3, 11, 20]] = rows[[30, 12, 30]]
     rows[11] += 0.01
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found = similar_pairs(*nearest_others(rows, 4), threshold=0.9)
-    assert len(found[0]) == 8
+    found = similar_pairs(*nearest_others(rows, 4))
+    assert len(found[0]) == 40 * 4
     first, second, similarities = without_mirrored(*found)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
     assert set(pairs[:3]) == {(3, 20), (3, 30), (20, 30)}
-    assert pairs[3:] == [(11, 12)]
+    assert pairs[3] == (11, 12)
+    assert len(set(pairs)) == len(pairs)
+    assert all(low < high for low, high in pairs)
     assert (np.diff(similarities) <= 0).all()
-    assert similarities[3] == pytest.approx(float(rows[11] @ rows[12]), abs=1e-6)
+    expected = (rows[first] * rows[second]).sum(axis=1)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
 
 
-def test_without_similar_rows_there_are_no_pairs():
-    found = similar_pairs(*nearest_others(np.eye(4, dtype=np.float32), 2), 0.5)
-    assert [len(part) for part in without_mirrored(*found)] == [0, 0, 0]
+def test_pairs_of_queries_and_rows_keep_which_is_which():
+    similarities = np.array([[0.9, 0.2], [0.95, 0.3]])
+    queries, rows, values = similar_pairs(similarities, np.array([[4, 0], [0, 1]]))
+    assert queries.tolist() == [1, 0, 1, 0]
+    assert rows.tolist() == [0, 4, 1, 0]
+    assert values.tolist() == [0.95, 0.9, 0.3, 0.2]
 
 
 def test_votes_are_those_of_the_knn_accuracy():
