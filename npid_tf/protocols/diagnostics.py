@@ -144,7 +144,7 @@ def find(config, source, eval_source, run):
         leaking = leaks[0][leaks[2] >= config.duplicate_similarity]
         measures.append(
             (
-                "leaked images",
+                "possible leaks",
                 len(np.unique(leaking)),
                 f"{len(held_out):,} images to classify, {threshold} to one of training",
             )

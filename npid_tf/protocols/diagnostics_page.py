@@ -26,7 +26,7 @@ NUM_POINTS = 2000  # of t-SNE
 
 MEANINGS = {
     "alignment": "mean squared distance of two random views of an image: 0 where "
-    "they are one point, 2 where they are as unrelated as any two",
+    "they are one point, 2 where they are as far apart as points of the whole sphere",
     "uniformity": "log mean exp(-2 x squared distance): 0 where all images are one "
     "point, near -4 where they cover the whole sphere",
     "hubness": "skewness of how often an image is among the nearest of others: near 0 "
@@ -34,7 +34,7 @@ MEANINGS = {
     "antihubs": "images that no search for another image finds",
     "near-duplicate pairs": "images to look at, in near_duplicates.csv: copies are "
     "taught to differ from each other",
-    "leaked images": "images to look at, in leaks.csv: what is trained on makes "
+    "possible leaks": "images to look at, in leaks.csv: what is trained on makes "
     "accuracies look better than they are",
     "kNN top-1": "images whose neighbors vote for their class",
 }
