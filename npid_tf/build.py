@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from npid_tf import losses
 from npid_tf.backbones import build_backbone
-from npid_tf.checkpoints import Checkpoints
+from npid_tf.checkpoints import Checkpoints, list_checkpoints, restore_encoder
 from npid_tf.data.arrays import load_npz
 from npid_tf.data.augment import build_augmentation
 from npid_tf.data.digits import load_digits
@@ -21,6 +21,10 @@ from npid_tf.strategies import choose_placement
 from npid_tf.workers import is_multi_worker
 
 EVAL_BATCH_SIZE = 256
+NOT_TRAINED = (
+    "No checkpoint in {}: nothing is trained there yet. Run `python -m npid_tf.train` "
+    "with the same flags first."
+)
 
 
 def build_source(config):
@@ -35,6 +39,15 @@ def build_eval_source(config):
     dataset = config.eval_dataset or config.dataset
     # Without a manifest: no bank ties these images to their numbers.
     return _load(dataset, config.eval_split or "train", config, None)
+
+
+def build_labelled_source(config):
+    """The labelled images that a protocol learns from; those of --dataset unless a
+    flag names others."""
+    if config.labelled_dataset is None and config.labelled_split is None:
+        return build_source(config)
+    dataset = config.labelled_dataset or config.dataset
+    return _load(dataset, config.labelled_split or "train", config, None)
 
 
 def _load(dataset, split, config, manifest):
@@ -87,10 +100,10 @@ def build_train_dataset(config, source, position, strategy):
     return strategy.distribute_datasets_from_function(make_for_worker)
 
 
-def build_eval_dataset(config, source):
-    """Batches of (images, indices), every image once, nothing random."""
+def build_eval_dataset(config, source, first=0):
+    """Batches of (images, indices) from index `first` on, nothing random."""
     return make_eval_dataset(
-        source, config.image_size, EVAL_BATCH_SIZE, config.crop_fraction
+        source, config.image_size, EVAL_BATCH_SIZE, config.crop_fraction, first
     )
 
 
@@ -201,8 +214,19 @@ def load_trained(config, source):
     model = build_model(config, source.num_instances)
     directory = checkpoint_directory(config)
     if Checkpoints(directory, model, source.fingerprint).restore() is None:
-        raise ValueError(
-            f"No checkpoint in {config.workdir}: nothing is trained there yet. Run "
-            "`python -m npid_tf.train` with the same flags first."
-        )
+        raise ValueError(NOT_TRAINED.format(config.workdir))
     return model
+
+
+def load_trained_encoder(config):
+    """The encoder of the newest checkpoint alone: neither its bank nor its data.
+
+    Raises ValueError where the workdir holds none, or one of another encoder.
+    """
+    set_precision(config.precision)
+    encoder = build_fresh_encoder(config)
+    saved = list_checkpoints(checkpoint_directory(config))
+    if not saved:
+        raise ValueError(NOT_TRAINED.format(config.workdir))
+    restore_encoder(saved[-1], encoder)
+    return encoder

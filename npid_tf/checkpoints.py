@@ -144,9 +144,27 @@ def restore_variables(path, model):
 
     Raises ValueError where shapes differ, naming the first that do.
     """
+    _check_shapes(path, _saved_shapes(path), _shapes(model))
+    status = _variables(model).read(os.path.join(path, "variables"))
+    status.assert_existing_objects_matched().expect_partial()
+    read_bank(model.bank, path)
+
+
+def restore_encoder(path, encoder):
+    """Reads the encoder's weights alone, as `restore_variables` does."""
+    shapes = [[variable.path, list(variable.shape)] for variable in encoder.variables]
+    saved = _saved_shapes(path)[1 : 1 + len(shapes)]  # after the bank's
+    _check_shapes(path, saved, shapes)
+    status = tf.train.Checkpoint(encoder=encoder).read(os.path.join(path, "variables"))
+    status.assert_existing_objects_matched().expect_partial()
+
+
+def _saved_shapes(path):
     with open(os.path.join(path, "state.json")) as file:
-        saved = json.load(file)["shapes"]
-    shapes = _shapes(model)
+        return json.load(file)["shapes"]
+
+
+def _check_shapes(path, saved, shapes):
     different = [
         f"{name} is {shape} in the checkpoint, {now} in the model"
         for (name, shape), (_, now) in zip(saved, shapes, strict=False)
@@ -162,9 +180,6 @@ def restore_variables(path, model):
             f"{'; ...' if len(different) > 3 else ''}. Use the flags it was trained "
             "with, or another --workdir."
         )
-    status = _variables(model).read(os.path.join(path, "variables"))
-    status.assert_existing_objects_matched().expect_partial()
-    read_bank(model.bank, path)
 
 
 def _variables(model):

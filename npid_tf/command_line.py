@@ -21,6 +21,7 @@ _DEFINE = {
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
     tuple[int, ...]: flags.DEFINE_list,
+    tuple[float, ...]: flags.DEFINE_list,
     tuple[str, ...]: flags.DEFINE_list,
 }
 
@@ -42,7 +43,9 @@ def config_from_flags():
     for field in dataclasses.fields(Config):
         value = flags.FLAGS[field.name].value
         if field.type == tuple[int, ...]:
-            value = _integers(field.name, value)
+            value = _numbers(field.name, value, int, "whole numbers")
+        elif field.type == tuple[float, ...]:
+            value = _numbers(field.name, value, float, "numbers")
         elif field.type == tuple[str, ...]:
             value = tuple(value)
         elif field.type == str | None:
@@ -51,12 +54,12 @@ def config_from_flags():
     return Config(**values)
 
 
-def _integers(name, values):
+def _numbers(name, values, kind, kind_in_words):
     try:
-        return tuple(int(value) for value in values)
+        return tuple(kind(value) for value in values)
     except ValueError:
         raise ValueError(
-            f"`{name}` must be whole numbers separated by commas. "
+            f"`{name}` must be {kind_in_words} separated by commas. "
             f"Received: {','.join(values)}."
         ) from None
 

@@ -74,9 +74,45 @@ class Config:
         None, "Steps between checkpoints within an epoch; None: only at its end"
     )
     # evaluate
-    protocol: str = _flag("knn", "evaluate: knn, retrieval or diagnostics")
+    protocol: str = _flag(
+        "knn",
+        "evaluate: knn, retrieval, diagnostics, linear_cached, linear, svm, lowshot, "
+        "semi_supervised",
+    )
     k: tuple[int, ...] = _flag((10, 20, 100, 200), "Neighbors: evaluate and search")
     knn_temperature: float = _flag(0.1, "kNN votes count exp(similarity / this)")
+    # evaluate: linear, linear_cached, svm, lowshot, semi_supervised
+    labelled_dataset: str | None = _flag(
+        None, "Labelled images that these learn from; None: those of --dataset"
+    )
+    labelled_split: str | None = _flag(None, "Split of the images these learn from")
+    layers: tuple[str, ...] = _flag(
+        ("features",),
+        "Judged by linear_cached, svm and lowshot: conv1 to conv5, features (what the "
+        "head projects), embedding",
+    )
+    linear_preset: str = _flag(
+        "multihead", "linear: multihead, avgpool, places205 or inat2018"
+    )
+    probe_epochs: int | None = _flag(
+        None, "Epochs of linear and semi_supervised; None: the published number"
+    )
+    probe_batch_size: int = _flag(256, "Images in a step of linear, semi_supervised")
+    shots: tuple[int, ...] = _flag(
+        (1, 2, 4, 8, 16, 32, 64, 96), "lowshot: labelled images of a class"
+    )
+    lowshot_cost: str = _flag(
+        "cv", "lowshot: the SVM's cost by cross-validation (cv) or by test score (test)"
+    )
+    label_percents: tuple[int, ...] = _flag(
+        (1, 2, 4, 10, 20), "semi_supervised: labels in percent of the images"
+    )
+    fine_tune_rates: tuple[float, ...] = _flag(
+        (0.1, 0.01, 0.001), "semi_supervised: learning rates per 256 images"
+    )
+    head_multipliers: tuple[int, ...] = _flag(
+        (1, 10, 100), "semi_supervised: how much faster the new layer learns"
+    )
     # evaluate: knn
     knn_preset: str | None = _flag(
         None, "kNN as published: paper or mmselfsup; None: all features, --k"

@@ -1,38 +1,79 @@
 """Judges a trained encoder: `python -m npid_tf.evaluate --flagfile=WORKDIR/flags.cfg`.
 
-Prints a table and writes it to WORKDIR/evaluation/PROTOCOL.json.
+Prints tables and writes them to WORKDIR/evaluation/PROTOCOL.md, with all settings and
+numbers in PROTOCOL.json beside it.
 """
 
+import dataclasses
+import importlib.metadata
 import json
 import os
 
+from npid_tf import build
+from npid_tf.checkpoints import list_checkpoints
 from npid_tf.command_line import run
-from npid_tf.protocols import PROTOCOLS
+from npid_tf.protocols import PAGES, PROTOCOLS
+
+LIBRARIES = ("tensorflow", "keras", "scikit-learn")
 
 
 def write_results(config, rows):
-    """Writes WORKDIR/evaluation/PROTOCOL.json and returns its path."""
+    """Writes WORKDIR/evaluation/PROTOCOL.json and .md; returns the path of the first.
+
+    Each replaces an earlier one whole.
+    """
     directory = os.path.join(config.workdir, "evaluation")
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, f"{config.protocol}.json")
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        json.dump({"dataset": config.dataset, "rows": rows}, file, indent=1)
-    os.replace(f"{path}.partial", path)
+    checkpoints = list_checkpoints(build.checkpoint_directory(config))
+    results = {
+        "protocol": config.protocol,
+        "dataset": config.dataset,
+        "checkpoint": os.path.basename(checkpoints[-1]) if checkpoints else None,
+        "settings": dataclasses.asdict(config),
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "rows": rows,
+    }
+    _write(path, json.dumps(results, indent=1))
+    title = f"# {config.protocol}: {config.workdir}, checkpoint {results['checkpoint']}"
+    _write(
+        os.path.join(directory, f"{config.protocol}.md"),
+        "\n".join([title, "", *table_lines(config.protocol, rows), ""]),
+    )
     return path
 
 
-def print_table(rows):
-    """Prints rows (dicts with the same keys) as a Markdown table."""
+def _write(path, text):
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.partial", path)
+
+
+def table_lines(protocol, rows):
+    """The lines of the table that MMSelfSup's model page has of a protocol, where it
+    has one, and of the table of all rows."""
+    lines = _markdown(rows)
+    if protocol in PAGES:
+        lines = [*_markdown(PAGES[protocol](rows)), "", *lines]
+    return lines
+
+
+def _markdown(rows):
+    """The lines of a Markdown table of rows: dicts with the same keys."""
     cells = [list(rows[0])] + [[_text(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
-    for line in cells:
-        padded = (cell.ljust(w) for cell, w in zip(line, widths, strict=True))
-        print(f"| {' | '.join(padded)} |")
+    padded = [
+        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        for line in cells
+    ]
+    return [f"| {' | '.join(line)} |" for line in padded]
 
 
 def _text(value):
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def main(config, arguments):
@@ -43,7 +84,7 @@ def main(config, arguments):
             f"Unknown protocol {config.protocol!r}. Known: {', '.join(PROTOCOLS)}."
         )
     rows = PROTOCOLS[config.protocol](config)
-    print_table(rows)
+    print("\n".join(table_lines(config.protocol, rows)))
     print(f"Written to {write_results(config, rows)}")
 
 

@@ -4,12 +4,18 @@ import keras
 
 
 def build_schedule(
-    name, learning_rate, steps_per_epoch, num_epochs, decay_epochs=(), warmup_epochs=0
+    name,
+    learning_rate,
+    steps_per_epoch,
+    num_epochs,
+    decay_epochs=(),
+    warmup_epochs=0,
+    drop=0.1,
 ):
     """A Keras learning-rate schedule.
 
     Args:
-        name: `step` (times .1 at each of decay_epochs, the authors') or `cosine`
+        name: `step` (times `drop` at each of decay_epochs, the authors') or `cosine`
             (to 0 at the end).
         learning_rate: the peak.
         steps_per_epoch: batches in an epoch. Keras's schedules count batches, also
@@ -43,7 +49,7 @@ def build_schedule(
         # Keras's boundaries are the last steps of a rate, and it wants one at least:
         # the step -1 is before the run.
         last_steps = [epoch * steps_per_epoch - 1 for epoch in sorted(decay_epochs)]
-        rates = [learning_rate * 0.1**drops for drops in range(len(decay_epochs) + 1)]
+        rates = [learning_rate * drop**drops for drops in range(len(decay_epochs) + 1)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(
             [-1, *last_steps], [learning_rate, *rates]
         )

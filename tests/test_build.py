@@ -204,6 +204,16 @@ def test_a_trained_model_has_the_weights_and_bank_of_its_checkpoint(trained_work
     np.testing.assert_allclose(norms, 1, atol=1e-5)
 
 
+def test_a_trained_encoder_needs_neither_data_nor_bank(trained_workdir, tmp_path):
+    config = dataclasses.replace(trained_workdir, dataset="npz:gone")
+    encoder = build.load_trained_encoder(config)
+    model = build.load_trained(trained_workdir, build.build_source(trained_workdir))
+    for expected, found in zip(model.encoder.variables, encoder.variables, strict=True):
+        np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    with pytest.raises(ValueError, match=r"No checkpoint in .*npid_tf.train"):
+        build.load_trained_encoder(dataclasses.replace(config, workdir=str(tmp_path)))
+
+
 def test_a_trained_model_of_other_shapes_is_refused(trained_workdir):
     config = dataclasses.replace(trained_workdir, embedding_dim=8)
     with pytest.raises(ValueError, match="is of another model"):

@@ -40,6 +40,7 @@ OTHER_VALUES = {
     "numbers and bools": Config(
         skip_corrupt=True, z_decay=0.99, weight_decay=1e-6, checkpoint_steps=7
     ),
+    "numbers with a point": Config(fine_tune_rates=(0.5, 1e-5)),
     "text": Config(dataset="folder:/a b/c=d", data_dir="/tfds", eval_dataset="npz:x"),
 }
 
@@ -82,6 +83,10 @@ def test_every_flag_is_set_by_some_config_test_or_the_readme(name):
     [
         ("--k=5,0", "`k` must be at least 1"),
         ("--k=", "`k` must be at least 1"),
+        (
+            "--fine_tune_rates=.1,x",
+            "`fine_tune_rates` must be numbers separated by commas. Received: .1,x",
+        ),
         ("--k=5,x", "`k` must be whole numbers separated by commas. Received: 5,x"),
     ],
 )

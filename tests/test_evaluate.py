@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from npid_tf import build
-from npid_tf.evaluate import main, write_results
+from npid_tf.evaluate import main, table_lines, write_results
 
 FEATURES = [
     "bank as trained",
@@ -45,8 +45,11 @@ def test_the_results_hold_every_feature_and_k(config, evaluated):
     directory = os.path.join(config.workdir, "evaluation")
     with open(os.path.join(directory, "knn.json"), encoding="utf-8") as file:
         results = json.load(file)
-    assert os.listdir(directory) == ["knn.json"]
+    assert sorted(os.listdir(directory)) == ["knn.json", "knn.md"]
     assert results["dataset"] == "digits"
+    assert results["checkpoint"] == "000000004"  # 256 images in batches of 64
+    assert results["settings"] == json.loads(json.dumps(dataclasses.asdict(config)))
+    assert results["versions"].keys() == {"tensorflow", "keras", "scikit-learn"}
     rows = results["rows"]
     assert [(row["feature"], row["k"]) for row in rows] == [
         (feature, k) for feature in FEATURES for k in (1, 5, 10)
@@ -57,13 +60,37 @@ def test_the_results_hold_every_feature_and_k(config, evaluated):
 
 
 def test_the_table_holds_every_feature_and_k(config, evaluated):
-    *lines, last = evaluated[2].splitlines()
+    *printed, last = evaluated[2].splitlines()
+    lines = [line for line in printed if line.startswith("|")]
     cells = [re.findall(r"[^| ][^|]*[^| ]|[^| ]", line) for line in lines]
     assert cells[0] == ["feature", "k", "temperature", "top1", "top5"]
     assert [(row[0], int(row[1])) for row in cells[2:]] == [
         (feature, k) for feature in FEATURES for k in (1, 5, 10)
     ]
     assert last.endswith(os.path.join(config.workdir, "evaluation", "knn.json"))
+
+
+def test_the_table_is_written_as_well(config, evaluated):
+    path = os.path.join(config.workdir, "evaluation", "knn.md")
+    with open(path, encoding="utf-8") as file:
+        title, _, *lines = file.read().splitlines()
+    assert title == f"# knn: {config.workdir}, checkpoint 000000004"
+    printed = evaluated[2].splitlines()
+    assert lines == [line for line in printed if line.startswith("|")]
+
+
+def test_a_protocol_of_mmselfsups_page_has_its_table_first():
+    rows = [{"layer": "conv4", "top1": 0.5}, {"layer": "conv5", "top1": 2.5e-5}]
+    assert table_lines("svm", rows) == [
+        "| Best Layer | SVM   |",
+        "| ---------- | ----- |",
+        "| conv4      | 50.00 |",
+        "",
+        "| layer | top1    |",
+        "| ----- | ------- |",
+        "| conv4 | 0.5000  |",
+        "| conv5 | 2.5e-05 |",
+    ]
 
 
 def test_evaluation_changes_neither_bank_nor_weights(evaluated):

@@ -1,4 +1,5 @@
-"""Images in memory: arrays, and files written by `np.savez(images=, labels=)`."""
+"""Images in memory: arrays, and files written by `np.savez(images=, labels=)`, or with
+`targets=` where an image may have several classes."""
 
 import hashlib
 import os
@@ -12,7 +13,7 @@ import tensorflow_datasets as tfds
 from npid_tf.data.source import RandomAccess
 
 
-def from_arrays(images, labels=None, class_names=None, name="arrays"):
+def from_arrays(images, labels=None, class_names=None, name="arrays", targets=None):
     """A source of images in memory.
 
     Args:
@@ -21,6 +22,8 @@ def from_arrays(images, labels=None, class_names=None, name="arrays"):
         labels: integers [num_instances], or None.
         class_names: name of each label, or None.
         name: what the fingerprint calls the data.
+        targets: integers [num_instances, num_classes], 1, 0 or -1 (hard to see), where
+            an image may have several classes; or None.
 
     Raises:
         ValueError: for other shapes or dtypes, or no images.
@@ -45,6 +48,15 @@ def from_arrays(images, labels=None, class_names=None, name="arrays"):
                 f"Received: {labels.dtype} {list(labels.shape)}."
             )
         labels = labels.astype(np.int64)
+    if targets is not None:
+        targets = np.asarray(targets)
+        is_known = np.isin(targets, (1, 0, -1)).all()
+        if targets.ndim != 2 or len(targets) != len(images) or not is_known:
+            raise ValueError(
+                f"`targets` must be 1, 0 or -1, [{len(images)}, num_classes]. "
+                f"Received: {targets.dtype} {list(targets.shape)}."
+            )
+        targets = targets.astype(np.int8)
     channels = [0, 0, 0] if images.shape[3] == 1 else [0, 1, 2]
     with tf.device("CPU:0"):  # A GPU's memory is for the model.
         pixels = tf.constant(images[..., channels])
@@ -59,11 +71,13 @@ def from_arrays(images, labels=None, class_names=None, name="arrays"):
         labels=labels,
         class_names=class_names,
         image_shape=images.shape[1:3],
+        targets=targets,
     )
 
 
 def load_npz(path, split):
-    """The images of an .npz file with `images` and, optionally, integer `labels`.
+    """The images of an .npz file with `images` and, optionally, integer `labels` or
+    `targets` (see `from_arrays`).
 
     split: `train`, or a part of it as in `train[:80%]`.
     """
@@ -72,20 +86,28 @@ def load_npz(path, split):
     try:
         with np.lib.npyio.NpzFile(path) as arrays:
             images = arrays["images"]
-            labels = arrays["labels"] if "labels" in arrays.files else None
+            labels, targets = (
+                arrays[name] if name in arrays.files else None
+                for name in ("labels", "targets")
+            )
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} must be an .npz file with an array `images` and, optionally, "
-            f"`labels`. Received: {error}"
+            f"`labels` or `targets`. Received: {error}"
         ) from error
-    if labels is not None and labels.shape[:1] != images.shape[:1]:
-        raise ValueError(
-            f"{path} must hold one label per image. Received: `images` "
-            f"{list(images.shape)}, `labels` {list(labels.shape)}."
-        )
+    for name, values in (("labels", labels), ("targets", targets)):
+        if values is not None and values.shape[:1] != images.shape[:1]:
+            raise ValueError(
+                f"{path} must hold one {name[:-1]} per image. Received: `images` "
+                f"{list(images.shape)}, `{name}` {list(values.shape)}."
+            )
     chosen = split_indices({"train": len(images)}, split)["train"]
-    labels = None if labels is None else labels[chosen]
-    return from_arrays(images[chosen], labels, name=os.path.basename(path))
+    return from_arrays(
+        images[chosen],
+        None if labels is None else labels[chosen],
+        name=os.path.basename(path),
+        targets=None if targets is None else targets[chosen],
+    )
 
 
 def split_indices(num_examples, split):

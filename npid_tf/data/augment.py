@@ -16,6 +16,8 @@ from npid_tf.data.affine import random_affine
 from npid_tf.data.blur import random_blur
 from npid_tf.data.crop import NUM_DRAWS as CROP_DRAWS
 from npid_tf.data.draws import uniform_draws
+from npid_tf.data.lighting import NUM_DRAWS as LIGHTING_DRAWS
+from npid_tf.data.lighting import random_lighting
 
 HUE_AND_SATURATION = {"hsv": color.hsv, "yiq": color.yiq}
 
@@ -66,7 +68,9 @@ def build_augmentation(name, jitter="hsv"):
 
     npid: Wu et al.'s for ImageNet; npid_cifar: their code's for CIFAR (jitter before
     grey, no flip); moco_v2: Chen et al. 2020; affine: small rotations, shifts and
-    zooms; none: central square. Raises ValueError for an unknown name.
+    zooms; crop_flip and crop_flip_color: of labelled images, see
+    `npid_tf.protocols.linear`; none: central square. Raises ValueError for an unknown
+    name.
     """
     if jitter not in HUE_AND_SATURATION:
         raise ValueError(
@@ -75,12 +79,12 @@ def build_augmentation(name, jitter="hsv"):
     if jitter == "yiq":
         color.addons()  # Missing Addons should be told of here, not while training.
 
-    def color_step(strengths, probability, gray_first):
+    def color_step(strengths, probability, gray_first, gray_probability=0.2):
         function = functools.partial(
             color.random_color,
             strengths=strengths,
             probability=probability,
-            gray_probability=0.2,
+            gray_probability=gray_probability,
             gray_first=gray_first,
             hue_and_saturation=HUE_AND_SATURATION[jitter],
         )
@@ -93,11 +97,15 @@ def build_augmentation(name, jitter="hsv"):
     npid = color_step(paper_strengths, probability=1.0, gray_first=True)
     npid_cifar = color_step(paper_strengths, probability=1.0, gray_first=False)
     moco = color_step(moco_strengths, probability=0.8, gray_first=False)
+    lighting = Step(random_lighting, LIGHTING_DRAWS)
+    no_hue = color_step((0.4, 0.4, 0.4, 0.0), 1.0, gray_first=True, gray_probability=0)
     augmentations = {
         "npid": Augmentation((0.2, 1.0), (npid, flip)),
         "npid_cifar": Augmentation((0.2, 1.0), (npid_cifar,)),
         "moco_v2": Augmentation((0.2, 1.0), (moco, blur, flip)),
         "affine": Augmentation(None, (affine,)),
+        "crop_flip": Augmentation((0.08, 1.0), (flip,)),
+        "crop_flip_color": Augmentation((0.08, 1.0), (flip, no_hue, lighting)),
         "none": Augmentation(None, ()),
     }
     if name not in augmentations:

@@ -110,8 +110,8 @@ def steps_per_epoch(num_instances, batch_size):
     return num_instances // batch_size
 
 
-def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0):
-    """Every image once, in the order of the indices, nothing random.
+def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0, first=0):
+    """Every image from index `first` on once, in their order, nothing random.
 
     Returns:
         tf.data.Dataset of (images, indices) as in `make_train_dataset`; the last batch
@@ -122,7 +122,7 @@ def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0):
         image = pixels(source.record(handle))
         return preprocess_for_eval(image, image_size, crop_fraction), index
 
-    handles = source.in_order()
+    handles = source.in_order().skip(first)
     if _is_small(source, image_size):
         handles = handles.batch(batch_size)
         batches = handles.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)

@@ -1,7 +1,9 @@
 """`RandomAccess`: images that can be read by index, in memory or one file each.
 
-A source has `num_instances`, `labels` (int64 [num_instances] or None), `class_names`
-(or None), `paths` (or None), `fingerprint` (what identifies the data), and the methods
+A source has `num_instances`, `labels` (int64 [num_instances] or None), `targets` (int8
+[num_instances, num_classes] or None, where an image may have several classes: 1 for
+each, -1 for those that are hard to see, else 0), `class_names` (or None), `paths` (or
+None), `fingerprint` (what identifies the data), and the methods
 `in_order()` and `shuffled(seed, epoch)`, datasets of `(index, handle)`. A handle is
 whatever is cheap to pass on, and `record(handle)` turns it into a record: an image,
 uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
@@ -11,7 +13,6 @@ one image. Index i is the same image in every epoch and after every restart.
 handles into uint8 [batch, height, width, 3] at once, else None.
 """
 
-import numpy as np
 import tensorflow as tf
 
 
@@ -31,6 +32,7 @@ class RandomAccess:
         class_names=None,
         paths=None,
         image_shape=None,
+        targets=None,
     ):
         self.read = read
         self.num_instances = num_instances
@@ -39,6 +41,7 @@ class RandomAccess:
         self.class_names = class_names
         self.paths = paths
         self.image_shape = image_shape
+        self.targets = targets
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""
@@ -59,30 +62,6 @@ class RandomAccess:
     def record(self, handle):
         """The record that a handle stands for."""
         return self.read(handle)
-
-
-class Subset:
-    """Some images of a source, always in order, under the indices they have there.
-
-    indices: integers, any of the source's, each once.
-    """
-
-    def __init__(self, source, indices):
-        self.num_instances = len(indices)
-        self.image_shape = source.image_shape
-        self.record = source.record
-        self._source = source
-        self._is_chosen = np.zeros(source.num_instances, bool)
-        self._is_chosen[indices] = True
-
-    def in_order(self):
-        """Every chosen `(index, handle)` once, in the order of the indices."""
-        is_chosen = tf.constant(self._is_chosen)
-        return self._source.in_order().filter(lambda index, _: is_chosen[index])
-
-    def shuffled(self, seed, epoch):
-        """As `in_order`, so that a training pipeline gives views in that order."""
-        return self.in_order()
 
 
 def check_same_classes(source, eval_source):

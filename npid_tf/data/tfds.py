@@ -99,6 +99,7 @@ class TfdsStream:
         )
         self.num_instances = sum(takes)
         self.paths = None
+        self.targets = None
         self.image_shape = None
         self.class_names = _class_names(builder.info.features)
         self.labels = self._read_labels() if self.class_names else None

@@ -26,22 +26,31 @@ def embed(model, dataset, num_instances, training=False):
         float32 array [num_instances, dim], row i that of index i, or a tuple of them;
         NaN where an index is missing.
     """
-    strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
-    # Whole batches: none is too small for all replicas, no shape traces the model anew.
-    num_replicas = strategy.num_replicas_in_sync
-    size = -(-BATCH_SIZE // num_replicas) * num_replicas
-    batches = dataset.unbatch().repeat().batch(size, drop_remainder=True)
-    batches = batches.take(-(-num_instances // size)).prefetch(tf.data.AUTOTUNE)
-    forward = _forward(model, strategy, training)
     rows = None
-    for images, indices in _to_replicas(batches, size, strategy):
-        *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
+    for indices, outputs in embed_batches(model, dataset, num_instances, training):
         if rows is None:
             shapes = [(num_instances, output.shape[1]) for output in outputs]
             rows = [np.full(shape, np.nan, np.float32) for shape in shapes]
         for array, output in zip(rows, outputs, strict=True):
             array[indices] = output
     return rows[0] if len(rows) == 1 else tuple(rows)
+
+
+def embed_batches(model, dataset, num_images, training=False):
+    """The same a batch at a time: yields (indices, a list of the model's outputs).
+
+    num_images: how many images the data set has; the last batch has its first again.
+    """
+    strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
+    # Whole batches: none is too small for all replicas, no shape traces the model anew.
+    num_replicas = strategy.num_replicas_in_sync
+    size = -(-BATCH_SIZE // num_replicas) * num_replicas
+    batches = dataset.unbatch().repeat().batch(size, drop_remainder=True)
+    batches = batches.take(-(-num_images // size)).prefetch(tf.data.AUTOTUNE)
+    forward = _forward(model, strategy, training)
+    for images, indices in _to_replicas(batches, size, strategy):
+        *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
+        yield indices, outputs
 
 
 # Kept, so that evaluating a model after every epoch traces it once.

@@ -1,15 +1,28 @@
 """How a trained encoder is judged: a function of `Config` for each protocol.
 
 Each returns the rows of its table: dicts with the same keys, in the order of the
-columns. `npid_tf.evaluate` prints and writes them.
+columns. `npid_tf.evaluate` prints and writes them. Where MMSelfSup's model page has a
+table of the protocol, `PAGES` makes its rows of them.
 """
 
+from npid_tf.protocols import linear, linear_cached, lowshot, semi_supervised, svm
 from npid_tf.protocols.diagnostics import evaluate_diagnostics
 from npid_tf.protocols.knn import evaluate_knn
 from npid_tf.protocols.retrieval import evaluate_retrieval
 
 PROTOCOLS = {
     "knn": evaluate_knn,
-    "diagnostics": evaluate_diagnostics,
     "retrieval": evaluate_retrieval,
+    "diagnostics": evaluate_diagnostics,
+    "linear_cached": linear_cached.evaluate_linear_cached,
+    "linear": linear.evaluate_linear,
+    "svm": svm.evaluate_svm,
+    "lowshot": lowshot.evaluate_lowshot,
+    "semi_supervised": semi_supervised.evaluate_semi_supervised,
+}
+PAGES = {
+    "linear": linear.page,
+    "svm": svm.page,
+    "lowshot": lowshot.page,
+    "semi_supervised": semi_supervised.page,
 }

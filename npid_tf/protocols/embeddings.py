@@ -3,14 +3,14 @@
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.data.augment import build_augmentation
 from npid_tf.data.pipeline import make_train_dataset
-from npid_tf.data.source import Subset
+from npid_tf.data.subset import subset
 from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
+from npid_tf.protocols.labelled import layer_vectors
 from npid_tf.strategies import build_local_strategy
 
 VIEWS_AT_ONCE = 256
@@ -47,21 +47,30 @@ def embed_run(config, source, eval_source, num_viewed, num_views):
     # Made in this scope, the encoder runs on all devices.
     with build_local_strategy(config.strategy).scope():
         model = build.load_trained(config, source)
-        encoder = with_features(model.encoder)
-        train = _embed_all(config, encoder, source)
-        held_out = eval_source and _embed_all(config, encoder, eval_source)
+        encoder = model.encoder
+        train = embed_all(config, encoder, source)
+        held_out = eval_source and embed_all(config, encoder, eval_source)
         num_viewed = min(num_viewed, source.num_instances)
         batch_size = min(VIEWS_AT_ONCE, num_viewed)
         viewed = sample_images(
             source.num_instances, num_viewed // batch_size * batch_size, config.seed
         )
-        dataset = _view_dataset(config, source, viewed, batch_size, num_views)
-        views = _by_name(embed(encoder, dataset, num_views * len(viewed)))
+        dataset = _view_dataset(config, subset(source, viewed), batch_size, num_views)
+        views = _by_name(
+            *embed(with_features(encoder), dataset, num_views * len(viewed))
+        )
     train = {"bank as trained": unit(model.bank.numpy()), **train}
     for queries in filter(None, (held_out, views)):
         # What the bank is searched with.
         queries["bank as trained"] = queries["refreshed embeddings"]
     return EmbeddedRun(train, held_out, viewed, views)
+
+
+def embed_all(config, encoder, source):
+    """Vectors of all images of a source, by feature, see `EmbeddedRun`; those that the
+    workdir's cache holds are not computed again."""
+    vectors = layer_vectors(config, encoder, source, ("features", "embedding"))
+    return _by_name(vectors["features"], vectors["embedding"])
 
 
 def has_labels(source):
@@ -83,23 +92,14 @@ def unit(vectors):
     return vectors / np.maximum(norms, 1e-12)
 
 
-def _embed_all(config, encoder, source):
-    dataset = build.build_eval_dataset(config, source)
-    return _by_name(embed(encoder, dataset, source.num_instances))
-
-
-def _by_name(features_and_embeddings):
-    features, embeddings = features_and_embeddings
+def _by_name(features, embeddings):
     return {"refreshed embeddings": embeddings, "backbone features": unit(features)}
 
 
-def _view_dataset(config, source, indices, batch_size, num_views):
-    """Views of the images of `indices`, numbered: all first views, all second, ..."""
-    places = np.zeros(source.num_instances, np.int64)
-    places[indices] = np.arange(len(indices))
-    places = tf.constant(places)
+def _view_dataset(config, source, batch_size, num_views):
+    """Views of all images, numbered: all first views, all second views, ..."""
     dataset = make_train_dataset(
-        Subset(source, indices),
+        source,
         build_augmentation(config.augmentation, config.jitter),
         config.image_size,
         batch_size,
@@ -110,8 +110,8 @@ def _view_dataset(config, source, indices, batch_size, num_views):
     )
 
     def number(step, batch):
-        images, batch_indices = batch
-        view = step * batch_size // len(indices)
-        return images, view * len(indices) + tf.gather(places, batch_indices)
+        images, indices = batch
+        view = step * batch_size // source.num_instances
+        return images, view * source.num_instances + indices
 
     return dataset.enumerate().map(number)

@@ -4,10 +4,9 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.data.source import check_same_classes
-from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
-from npid_tf.protocols.embeddings import unit
+from npid_tf.protocols.embeddings import embed_all, unit
 from npid_tf.strategies import build_local_strategy
 
 # Above this many bytes as float32, pixels are not compared with the embeddings.
@@ -47,34 +46,26 @@ def evaluate_knn(config):
             f"`k` must be at most the {source.num_instances} training images. "
             f"Received: {k_values[-1]}."
         )
-    data = build.build_eval_dataset(config, source)
-    eval_data = build.build_eval_dataset(config, eval_source)
-
-    def embed_both(encoder):
-        return (
-            embed(encoder, data, source.num_instances),
-            embed(encoder, eval_data, eval_source.num_instances),
-        )
-
     # Made in this scope, the encoders run on all devices.
     with build_local_strategy(config.strategy).scope():
         model = build.load_trained(config, source)
-        (features, embeddings), (eval_features, eval_embeddings) = embed_both(
-            with_features(model.encoder)
-        )
+        train = embed_all(config, model.encoder, source)
+        queries = embed_all(config, model.encoder, eval_source)
         pairs = {
-            "bank as trained": (model.bank.numpy(), eval_embeddings),
-            "refreshed embeddings": (embeddings, eval_embeddings),
-            "backbone features": (features, eval_features),
+            "bank as trained": (model.bank.numpy(), queries["refreshed embeddings"]),
+            **{feature: (train[feature], queries[feature]) for feature in train},
         }
         if only is None:
             fresh = build.build_fresh_encoder(config)
-            pairs["untrained encoder"] = embed_both(fresh)
+            pairs["untrained encoder"] = tuple(
+                embed_all(config, fresh, images)["refreshed embeddings"]
+                for images in (source, eval_source)
+            )
     num_images = source.num_instances + eval_source.num_instances
     if only is not None:
         pairs = {only: pairs[only]}
     elif num_images * config.image_size**2 * 3 * 4 <= PIXEL_BYTES:
-        pixels, eval_pixels = embed_both(lambda images, training: _flatten(images))
+        pixels, eval_pixels = _pixels(config, source), _pixels(config, eval_source)
         mean = pixels.mean(axis=0)
         pairs["raw pixels"] = pixels, eval_pixels
         pairs["raw pixels less their mean"] = pixels - mean, eval_pixels - mean
@@ -113,5 +104,13 @@ def _chosen(config):
     return PRESETS[config.knn_preset]
 
 
-def _flatten(images):
-    return tf.reshape(tf.cast(images, tf.float32), [tf.shape(images)[0], -1])
+def _pixels(config, source):
+    """float32 [num_instances, height x width x 3]."""
+    data = build.build_eval_dataset(config, source)
+    return embed(
+        lambda images, training: tf.reshape(
+            tf.cast(images, tf.float32), [tf.shape(images)[0], -1]
+        ),
+        data,
+        source.num_instances,
+    )

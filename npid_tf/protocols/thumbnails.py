@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import build
-from npid_tf.data.source import Subset
+from npid_tf.data.subset import subset
 
 
 def read_thumbnails(config, source, indices, largest):
@@ -15,7 +15,7 @@ def read_thumbnails(config, source, indices, largest):
     """
     indices = np.unique(indices)
     side = min(config.image_size, largest)
-    batches = build.build_eval_dataset(config, Subset(source, indices))
+    batches = build.build_eval_dataset(config, subset(source, indices))
     thumbnails = [_shrink(images, side) for images, _ in batches]
     return indices, np.concatenate(thumbnails)
 

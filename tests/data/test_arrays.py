@@ -95,6 +95,22 @@ def test_npz_without_labels(tmp_path):
     assert load_npz(str(tmp_path / "images.npz"), "train").labels is None
 
 
+def test_an_image_may_have_several_classes(tmp_path):
+    targets = np.random.default_rng(0).integers(-1, 2, [10, 3])
+    np.savez(tmp_path / "images.npz", images=IMAGES, targets=targets)
+    source = load_npz(str(tmp_path / "images.npz"), "train[4:]")
+    assert source.labels is None
+    np.testing.assert_array_equal(source.targets, targets[4:])
+
+
+@pytest.mark.parametrize(
+    "targets", [np.full([10, 3], 2), np.zeros([9, 3], int), np.zeros(10, int)]
+)
+def test_targets_must_be_a_row_of_signs_per_image(targets):
+    with pytest.raises(ValueError, match=r"`targets` must be 1, 0 or -1, \[10, num_cl"):
+        from_arrays(IMAGES, targets=targets)
+
+
 def test_missing_npz_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"No file .*absent\.npz"):
         load_npz(tmp_path / "absent.npz", "train")

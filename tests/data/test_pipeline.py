@@ -156,6 +156,16 @@ def test_without_augmentation_an_index_has_the_same_pixels_always(load_source):
     assert seen == list(range(20))
 
 
+def test_evaluated_images_may_start_anywhere(load_source):
+    source = load_source()
+    whole = list(make_eval_dataset(source, 4, 1).as_numpy_iterator())
+    rest = list(make_eval_dataset(source, 4, 1, first=7).as_numpy_iterator())
+    assert len(rest) == 13
+    for expected, found in zip(whole[7:], rest, strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+        assert found[1] == expected[1]
+
+
 def test_views_of_an_image_differ_between_epochs():
     image = np.random.default_rng(0).integers(0, 256, (1, 9, 9, 3), dtype=np.uint8)
     dataset = make_train_dataset(

@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npid_tf.data.source import (
-    RandomAccess,
-    Subset,
-    check_same_classes,
-    check_unchanged,
-)
+from npid_tf.data.source import RandomAccess, check_same_classes, check_unchanged
 
 
 def source_of(num_instances):
@@ -65,14 +60,6 @@ def test_shuffling_and_listing_read_nothing():
     source = RandomAccess(read, num_instances=5, fingerprint={})
     assert sorted(int(index) for index, _ in source.shuffled(0, 0)) == list(range(5))
     assert [int(index) for index, _ in source.in_order()] == list(range(5))
-
-
-def test_a_subset_has_the_chosen_images_under_their_own_indices():
-    subset = Subset(source_of(9), [7, 2, 4])
-    assert subset.num_instances == 3
-    expected = [(2, 102), (4, 104), (7, 107)]
-    assert pairs(subset, subset.in_order()) == expected
-    assert pairs(subset, subset.shuffled(5, 1)) == expected
 
 
 def test_unchanged_data_pass():

@@ -17,9 +17,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
-def config(trained_workdir):
+def config(trained_workdir, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("diagnosed") / "run"
+    shutil.copytree(trained_workdir.workdir, workdir)
     return dataclasses.replace(
         trained_workdir,
+        workdir=str(workdir),
         eval_split="test[:60]",
         augmentation="affine",
         max_images=200,
@@ -197,3 +200,16 @@ def test_the_keyboard_reaches_the_report_s_parts(browser, directory):
     name = page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert name == "Embeddings and data"
     page.close()
+
+
+def test_axe_finds_nothing_that_keeps_someone_from_reading_it(browser, directory):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="needs axe: pip install axe-playwright-python",
+    )
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme, bypass_csp=True)
+        page.goto(f"file://{directory}/report.html")
+        found = axe.Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        page.close()

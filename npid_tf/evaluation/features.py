@@ -1,0 +1,138 @@
+"""Vectors of a whole data set, computed once and kept on disk."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+
+import keras
+import numpy as np
+
+from npid_tf.evaluation.embed import embed_batches
+
+# A part that is written at once, and so what an interruption costs at most.
+PART_BYTES = 64 << 20
+
+
+def feature_directory(directory, key):
+    """The folder below `directory` of the vectors that `key` determines; makes it.
+
+    key: dict, such as the encoder's hash and the data's fingerprint, kept in key.json.
+    """
+    text = json.dumps(key, indent=1, sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = os.path.join(directory, name)
+    os.makedirs(path, exist_ok=True)
+    with _renamed(os.path.join(path, "key.json")) as partial, open(partial, "w") as f:
+        f.write(text)
+    return path
+
+
+def cached_features(directory, names, make_model, make_dataset, num_instances):
+    """What layers give for every image, from `directory` or computed into it.
+
+    They are written in parts, so that a call goes on where one before it was
+    interrupted. In memory is a part alone.
+
+    Args:
+        directory: see `feature_directory`.
+        names: of the layers.
+        make_model: names -> model from images to a tuple of [batch, dim]; called only
+            where a layer is missing, with those that are.
+        make_dataset: index -> batches of (images, indices) from this image to the last,
+            in the order of the indices.
+        num_instances: how many images there are.
+
+    Returns:
+        {name: float32 [num_instances, dim]}, arrays on disk (`np.memmap`).
+
+    Raises:
+        OSError: where they cannot be written.
+    """
+    missing = [name for name in names if not os.path.exists(_path(directory, name))]
+    if missing:
+        parts = os.path.join(directory, f"parts-{','.join(missing)}")
+        try:
+            os.makedirs(parts, exist_ok=True)
+            _write_parts(parts, missing, make_model, make_dataset, num_instances)
+            for name in missing:
+                _join(parts, name, _path(directory, name), num_instances)
+            shutil.rmtree(parts)
+        except OSError as error:
+            raise OSError(
+                f"Could not write features to {directory}: {error}. Free some space "
+                "and run the same command again: it goes on from here."
+            ) from error
+    return {name: np.load(_path(directory, name), mmap_mode="r") for name in names}
+
+
+def _path(directory, name):
+    return os.path.join(directory, f"{name}.npy")
+
+
+def _write_parts(directory, names, make_model, make_dataset, num_instances):
+    """Writes FIRST.npz for the rows from FIRST on, starting after those there are."""
+    first = 0
+    for path in _list_parts(directory):
+        with np.load(path) as part:
+            first += len(part[names[0]])
+    if first == num_instances:
+        return
+    is_terminal = sys.stdout.isatty()
+    progress = keras.utils.Progbar(
+        num_instances, verbose=1 if is_terminal else 2, unit_name="image"
+    )
+    rows, num_bytes = {name: [] for name in names}, 0
+    read = first
+    dataset = make_dataset(first)
+    for indices, outputs in embed_batches(
+        make_model(names), dataset, num_instances - first
+    ):
+        last = min(read + len(indices), num_instances)
+        # In the order of the images, without those that fill up the last batch.
+        indices, order = np.unique(indices, return_index=True)
+        order = order[(indices >= read) & (indices < last)]
+        for name, output in zip(names, outputs, strict=True):
+            rows[name].append(output[order])
+            num_bytes += rows[name][-1].nbytes
+        read = last
+        if num_bytes >= PART_BYTES or read == num_instances:
+            with _renamed(os.path.join(directory, f"{first:012d}.npz")) as partial:
+                np.savez(partial, **{name: np.concatenate(rows[name]) for name in rows})
+            rows, num_bytes, first = {name: [] for name in names}, 0, read
+        progress.update(read)
+
+
+def _list_parts(directory):
+    names = sorted(name for name in os.listdir(directory) if name[0] != ".")
+    return [os.path.join(directory, name) for name in names]
+
+
+def _join(directory, name, path, num_instances):
+    """Makes one array on disk of the parts' rows."""
+    if os.path.exists(path):
+        return
+    joined, first = None, 0
+    with _renamed(path) as partial:
+        for part_path in _list_parts(directory):
+            with np.load(part_path) as part:
+                rows = part[name]
+            if joined is None:
+                joined = np.lib.format.open_memmap(
+                    partial, "w+", np.float32, (num_instances, rows.shape[1])
+                )
+            joined[first : first + len(rows)] = rows
+            first += len(rows)
+        joined.flush()
+
+
+@contextlib.contextmanager
+def _renamed(path):
+    """A hidden path beside `path`, which becomes it when all went well."""
+    directory, name = os.path.split(path)
+    # NumPy adds its own ending to names without it.
+    partial = os.path.join(directory, f".partial-{name}")
+    yield partial
+    os.replace(partial, path)

@@ -1,0 +1,79 @@
+"""Linear classifiers on the layers of a frozen encoder, all learned at once."""
+
+import dataclasses
+
+import keras
+
+from npid_tf.evaluation.layers import with_layers
+
+STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "features")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """How the heads learn. learning_rate: of a batch of 256 images, to which others'
+    are proportional. decay_epochs: where it drops to a tenth."""
+
+    layers: tuple[str, ...]
+    learning_rate: float
+    weight_decay: float
+    nesterov: bool
+    batch_norm: bool
+    epochs: int
+    decay_epochs: tuple[int, ...]
+    augmentation: str
+
+
+MULTIHEAD = Preset(
+    STAGES, 0.01, 1e-4, True, True, 90, (30, 60, 90), "crop_flip_color"
+)  # fmt: skip
+PRESETS = {
+    "multihead": MULTIHEAD,  # MMSelfSup 0.11, of ImageNet
+    "places205": dataclasses.replace(
+        MULTIHEAD, epochs=28, decay_epochs=(7, 14, 21), augmentation="crop_flip"
+    ),
+    "inat2018": dataclasses.replace(
+        MULTIHEAD, epochs=84, decay_epochs=(24, 48, 72), augmentation="crop_flip"
+    ),
+    "avgpool": Preset(
+        ("features",), 30.0, 0.0, False, False, 100, (60, 80), "crop_flip"
+    ),  # MoCo
+}
+
+
+def get_preset(name):
+    """The `Preset` called `name`. Raises ValueError for an unknown one."""
+    if name not in PRESETS:
+        raise ValueError(
+            f"Unknown linear_preset {name!r}. Known: {', '.join(PRESETS)}."
+        )
+    return PRESETS[name]
+
+
+def scaled_epochs(epochs, preset_epochs, decay_epochs):
+    """decay_epochs of a run of `epochs` instead of `preset_epochs`, in proportion."""
+    return tuple(round(epoch * epochs / preset_epochs) for epoch in decay_epochs)
+
+
+def build_heads(encoder, layers, num_classes, batch_norm):
+    """A network from images to a tuple of class scores, one for each layer.
+
+    The encoder is frozen: its weights are not trainable and its batch norm and dropout
+    are those of inference. batch_norm: scales each dimension before its head.
+    """
+    encoder.trainable = False
+    model = with_layers(encoder, layers)
+    outputs = keras.tree.flatten(model(model.input, training=False))
+    heads = []
+    for layer, x in zip(layers, outputs, strict=True):
+        if batch_norm:
+            x = keras.layers.BatchNormalization(
+                momentum=0.9, epsilon=1e-5, center=False, scale=False
+            )(x)
+        head = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name=f"{layer}_scores",
+        )
+        heads.append(head(x))
+    return keras.Model(model.input, tuple(heads))

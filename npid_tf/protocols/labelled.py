@@ -1,0 +1,71 @@
+"""What the protocols that learn from labels start with: images, encoder, vectors."""
+
+import os
+
+from npid_tf import build
+from npid_tf.data.source import check_same_classes
+from npid_tf.evaluation.features import cached_features, feature_directory
+from npid_tf.evaluation.layers import with_layers
+from npid_tf.serving.saved_model import encoder_hash
+
+MISSING_LABELS = (
+    "--protocol={} needs labels of the images it learns from (--labelled_dataset and "
+    "--labelled_split, else --dataset and --split) and of those it judges by "
+    "(--eval_dataset, --eval_split). Labels come with digits and tfds, with folder:DIR "
+    "where each class is a sub-folder, and with `labels` in npz:FILE."
+)
+
+
+def labelled_sources(config):
+    """The images to learn from and those to judge by: two sources with labels.
+
+    Raises ValueError where a flag names none, or where the classes differ.
+    """
+    return _sources(config, lambda source: source.labels is not None)
+
+
+def labelled_targets(config):
+    """The same, where both sources may have `targets` instead of labels."""
+    source, eval_source = _sources(
+        config, lambda source: source.labels is not None or source.targets is not None
+    )
+    if (source.targets is None) != (eval_source.targets is None):
+        raise ValueError(
+            "The images to learn from and those to judge by must both have `labels`, "
+            "or both `targets`."
+        )
+    return source, eval_source
+
+
+def _sources(config, is_labelled):
+    source = build.build_labelled_source(config)
+    eval_source = build.build_eval_source(config)
+    if eval_source is None or not is_labelled(source) or not is_labelled(eval_source):
+        raise ValueError(MISSING_LABELS.format(config.protocol))
+    check_same_classes(source, eval_source)
+    return source, eval_source
+
+
+def count_classes(source, eval_source):
+    """How many classes the labels of two sources number."""
+    return int(max(source.labels.max(), eval_source.labels.max())) + 1
+
+
+def layer_vectors(config, encoder, source, names):
+    """{name: float32 [num_instances, dim]} of a source's images, from the workdir's
+    cache or computed into it. Call it in the scope of a strategy."""
+    key = {
+        "encoder": encoder_hash(encoder),
+        "backbone": config.backbone,
+        "data": source.fingerprint,
+        "image_size": config.image_size,
+        "crop_fraction": config.crop_fraction,
+        "precision": config.precision,
+    }
+    return cached_features(
+        feature_directory(os.path.join(config.workdir, "features"), key),
+        names,
+        lambda missing: with_layers(encoder, missing),
+        lambda first: build.build_eval_dataset(config, source, first),
+        source.num_instances,
+    )

@@ -1,0 +1,63 @@
+"""SVMs that learn from k labelled images of each class."""
+
+from npid_tf import build
+from npid_tf.evaluation.low_shot import low_shot
+from npid_tf.evaluation.svm import unit
+from npid_tf.protocols.labelled import labelled_targets, layer_vectors
+from npid_tf.protocols.svm import training_targets
+from npid_tf.strategies import build_local_strategy
+
+COST_BY = {
+    "cv": "cross-validation on each draw (k=1: cost 1)",
+    "test": "best mean on the test images, as the original",
+}
+
+
+def evaluate_lowshot(config):
+    """A row a layer and k: mean, least, largest and deviation over five draws.
+
+    Raises ValueError where labels, images to judge by or a checkpoint are missing, or
+    where a class has fewer than k images.
+    """
+    source, eval_source = labelled_targets(config)
+    targets, (measure, judge) = training_targets(source, eval_source)
+    with build_local_strategy(config.strategy).scope():
+        encoder = build.load_trained_encoder(config)
+        vectors = layer_vectors(config, encoder, source, config.layers)
+        eval_vectors = layer_vectors(config, encoder, eval_source, config.layers)
+    rows = []
+    for layer in config.layers:
+        results = low_shot(
+            unit(vectors[layer]),
+            targets,
+            unit(eval_vectors[layer]),
+            judge,
+            config.shots,
+            config.lowshot_cost,
+            config.seed,
+        )
+        for k, result in results.items():
+            costs = " ".join(f"{cost:.3g}" for cost in result.pop("costs"))
+            rows.append(
+                {
+                    "layer": layer,
+                    "measure": measure,
+                    "k": k,
+                    **result,
+                    "costs": costs,
+                    "cost by": COST_BY[config.lowshot_cost],
+                }
+            )
+    return rows
+
+
+def page(rows):
+    """MMSelfSup's table: of the best layer, the mean for each k in percent."""
+
+    def of(layer):
+        return {row["k"]: row["mean"] for row in rows if row["layer"] == layer}
+
+    layers = dict.fromkeys(row["layer"] for row in rows)
+    best = max(layers, key=lambda layer: sum(of(layer).values()))
+    means = {f"k={k}": f"{100 * mean:.2f}" for k, mean in of(best).items()}
+    return [{"Best Layer": best, **means, "cost by": rows[0]["cost by"]}]

@@ -1,0 +1,65 @@
+"""One-vs-rest linear SVMs on the layers, as VOC07's tables report them."""
+
+import functools
+
+import numpy as np
+
+from npid_tf import build
+from npid_tf.evaluation.svm import (
+    class_scores,
+    fit_svms,
+    mean_average_precision,
+    one_vs_rest,
+    unit,
+)
+from npid_tf.protocols.labelled import count_classes, labelled_targets, layer_vectors
+from npid_tf.strategies import build_local_strategy
+
+
+def evaluate_svm(config):
+    """A row a layer: accuracy, or mAP where an image may have several classes.
+
+    Raises ValueError where labels, images to judge by or a checkpoint are missing, or
+    where a class has fewer than three images.
+    """
+    source, eval_source = labelled_targets(config)
+    targets, (measure, judge) = training_targets(source, eval_source)
+    with build_local_strategy(config.strategy).scope():
+        encoder = build.load_trained_encoder(config)
+        vectors = layer_vectors(config, encoder, source, config.layers)
+        eval_vectors = layer_vectors(config, encoder, eval_source, config.layers)
+    rows = []
+    for layer in config.layers:
+        found = fit_svms(unit(vectors[layer]), targets)
+        scores = class_scores([svm for svm, _ in found], unit(eval_vectors[layer]))
+        rows.append(
+            {
+                "layer": layer,
+                "dim": vectors[layer].shape[1],
+                "images": len(targets),
+                "cost by": "3-fold cross-validation",
+                "costs": " ".join(f"{cost:.3g}" for _, cost in found),
+                measure: judge(scores),
+            }
+        )
+    return rows
+
+
+def training_targets(source, eval_source):
+    """Targets [num_images, num_classes], and the name and function of the measure."""
+    if source.targets is not None:
+        judge = functools.partial(mean_average_precision, targets=eval_source.targets)
+        return source.targets, ("mAP", judge)
+    num_classes = count_classes(source, eval_source)
+
+    def accuracy(scores):
+        return float(np.mean(np.argmax(scores, axis=1) == eval_source.labels))
+
+    return one_vs_rest(source.labels, num_classes), ("top1", accuracy)
+
+
+def page(rows):
+    """MMSelfSup's table: the best layer and its score in percent."""
+    measure = list(rows[0])[-1]
+    best = max(rows, key=lambda row: row[measure])
+    return [{"Best Layer": best["layer"], "SVM": f"{100 * best[measure]:.2f}"}]
