@@ -93,6 +93,15 @@ def evaluate_knn(config):
     return rows
 
 
+def page(rows):
+    """MMSelfSup's table: a column for each k, top-1 in percent."""
+    table = {}
+    for row in rows:
+        scores = table.setdefault(row["feature"], {"feature": row["feature"]})
+        scores[f"k={row['k']}"] = f"{100 * row['top1']:.2f}"
+    return list(table.values())
+
+
 def _chosen(config):
     """(feature or None for all, k values, temperature) of the preset or the flags."""
     if config.knn_preset is None:

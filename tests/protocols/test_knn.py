@@ -10,7 +10,7 @@ from npid_tf.data.arrays import from_arrays
 from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
-from npid_tf.protocols.knn import evaluate_knn
+from npid_tf.protocols.knn import evaluate_knn, page
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +89,14 @@ def test_mmselfsup_s_preset_votes_with_the_backbone_s_features(config):
 def test_an_unknown_preset_is_refused_with_the_known_ones(config):
     with pytest.raises(ValueError, match=r"'typo'\. Known: paper, mmselfsup"):
         evaluate_knn(dataclasses.replace(config, knn_preset="typo"))
+
+
+def test_the_page_has_a_row_for_each_feature_and_a_column_for_each_k():
+    rows = [
+        {"feature": feature, "k": k, "top1": top1}
+        for feature, k, top1 in [("bank", 1, 0.5), ("bank", 20, 0.25), ("raw", 1, 1.0)]
+    ]
+    assert page(rows) == [
+        {"feature": "bank", "k=1": "50.00", "k=20": "25.00"},
+        {"feature": "raw", "k=1": "100.00"},
+    ]
