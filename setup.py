@@ -35,6 +35,12 @@ setup(
             "tfa-nightly==0.23.0.dev20240415222534; python_version < '3.12'",
         ],
         "benchmarks": ["torch", "torchvision", "psutil", "faiss-cpu", "hnswlib"],
-        "test": ["pytest", "hypothesis", "ruff==0.17.*"],
+        "test": [
+            "pytest",
+            "hypothesis",
+            "ruff==0.17.*",
+            "playwright",
+            "axe-playwright-python",
+        ],
     },
 )

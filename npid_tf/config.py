@@ -84,7 +84,9 @@ class Config:
     )
     # evaluate
     protocol: str = _flag(
-        "knn", "evaluate: knn, linear_cached, linear, svm, lowshot, semi_supervised"
+        "knn",
+        "evaluate: knn, retrieval, diagnostics, linear_cached, linear, svm, lowshot, "
+        "semi_supervised",
     )
     k: tuple[int, ...] = _flag((10, 20, 100, 200), "Neighbors: evaluate and search")
     knn_temperature: float = _flag(0.1, "kNN votes count exp(similarity / this)")
@@ -119,6 +121,17 @@ class Config:
     )
     head_multipliers: tuple[int, ...] = _flag(
         (1, 10, 100), "semi_supervised: how much faster the new layer learns"
+    )
+    # evaluate: knn
+    knn_preset: str | None = _flag(
+        None, "kNN as published: paper or mmselfsup; None: all features, --k"
+    )
+    # evaluate: diagnostics
+    max_images: int = _flag(
+        50_000, "Training images compared with each other; of more, a sample"
+    )
+    duplicate_similarity: float = _flag(
+        0.95, "Similarity from which two images count as near duplicates"
     )
     # export and search
     export_dir: str | None = _flag(None, "Folder of the exported models and index")
@@ -155,11 +168,15 @@ class Config:
             raise ValueError(
                 f"`probe_epochs` must be at least 1. Received: {self.probe_epochs}."
             )
+        if self.max_images < 2:
+            raise ValueError(
+                f"`max_images` must be at least 2. Received: {self.max_images}."
+            )
         if self.knn_temperature <= 0:
             raise ValueError(
                 f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
             )
-        for name in ("crop_fraction", "recall"):
+        for name in ("crop_fraction", "recall", "duplicate_similarity"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
                     f"`{name}` must be in (0, 1]. Received: {getattr(self, name)}."

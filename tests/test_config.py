@@ -21,6 +21,8 @@ from npid_tf.config import Config
         ("layers", (), "`layers` must name one layer at least"),
         ("knn_temperature", 0, "`knn_temperature` must be positive"),
         ("recall", 0, r"`recall` must be in \(0, 1\]. Received: 0"),
+        ("max_images", 1, "`max_images` must be at least 2. Received: 1"),
+        ("duplicate_similarity", 0, r"`duplicate_similarity` must be in \(0, 1\]"),
         ("crop_fraction", 1.5, r"`crop_fraction` must be in \(0, 1\]"),
     ],
 )

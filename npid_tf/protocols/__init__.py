@@ -5,11 +5,14 @@ columns. `npid_tf.evaluate` prints and writes them. Where MMSelfSup's model page
 table of the protocol, `PAGES` makes its rows of them.
 """
 
-from npid_tf.protocols import linear, linear_cached, lowshot, semi_supervised, svm
-from npid_tf.protocols.knn import evaluate_knn
+from npid_tf.protocols import knn, linear, linear_cached, lowshot, semi_supervised, svm
+from npid_tf.protocols.diagnostics import evaluate_diagnostics
+from npid_tf.protocols.retrieval import evaluate_retrieval
 
 PROTOCOLS = {
-    "knn": evaluate_knn,
+    "knn": knn.evaluate_knn,
+    "retrieval": evaluate_retrieval,
+    "diagnostics": evaluate_diagnostics,
     "linear_cached": linear_cached.evaluate_linear_cached,
     "linear": linear.evaluate_linear,
     "svm": svm.evaluate_svm,
@@ -17,6 +20,7 @@ PROTOCOLS = {
     "semi_supervised": semi_supervised.evaluate_semi_supervised,
 }
 PAGES = {
+    "knn": knn.page,
     "linear": linear.page,
     "svm": svm.page,
     "lowshot": lowshot.page,

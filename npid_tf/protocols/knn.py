@@ -1,21 +1,30 @@
 """kNN accuracy of the embeddings, as in the paper's tables."""
 
-import numpy as np
 import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.data.source import check_same_classes
-from npid_tf.encoder import with_features
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
+from npid_tf.protocols.embeddings import embed_all, unit
 from npid_tf.strategies import build_local_strategy
 
 # Above this many bytes as float32, pixels are not compared with the embeddings.
 PIXEL_BYTES = 2 << 30
 
+# As published: the feature, its k values and the temperature of the votes.
+PRESETS = {
+    # Wu et al. 2018, section 3.4, and the authors' code.
+    "paper": ("bank as trained", (200,), 0.07),
+    # MMSelfSup's page for NPID; there, crop_fraction is .875.
+    "mmselfsup": ("backbone features", (10, 20, 100, 200), 0.07),
+}
+
 
 def evaluate_knn(config):
     """kNN accuracy of every feature the encoder offers, and of two baselines.
+
+    With a preset, that of its feature, k and temperature alone.
 
     Returns a list of dicts with the keys feature, k, temperature, top1 and top5. The
     first row of a feature whose k is 1 is its nearest-neighbor accuracy.
@@ -31,37 +40,32 @@ def evaluate_knn(config):
     if source.labels is None or eval_source.labels is None:
         raise ValueError(MISSING_LABELS)
     check_same_classes(source, eval_source)
-    k_values = sorted({1, *config.k})
+    only, k_values, temperature = _chosen(config)
     if k_values[-1] > source.num_instances:
         raise ValueError(
             f"`k` must be at most the {source.num_instances} training images. "
             f"Received: {k_values[-1]}."
         )
-    data = build.build_eval_dataset(config, source)
-    eval_data = build.build_eval_dataset(config, eval_source)
-
-    def embed_both(encoder):
-        return (
-            embed(encoder, data, source.num_instances),
-            embed(encoder, eval_data, eval_source.num_instances),
-        )
-
     # Made in this scope, the encoders run on all devices.
     with build_local_strategy(config.strategy).scope():
         model = build.load_trained(config, source)
-        (features, embeddings), (eval_features, eval_embeddings) = embed_both(
-            with_features(model.encoder)
-        )
-        untrained, eval_untrained = embed_both(build.build_fresh_encoder(config))
-    pairs = {
-        "bank as trained": (model.bank.numpy(), eval_embeddings),
-        "refreshed embeddings": (embeddings, eval_embeddings),
-        "backbone features": (features, eval_features),
-        "untrained encoder": (untrained, eval_untrained),
-    }
+        train = embed_all(config, model.encoder, source)
+        queries = embed_all(config, model.encoder, eval_source)
+        pairs = {
+            "bank as trained": (model.bank.numpy(), queries["refreshed embeddings"]),
+            **{feature: (train[feature], queries[feature]) for feature in train},
+        }
+        if only is None:
+            fresh = build.build_fresh_encoder(config)
+            pairs["untrained encoder"] = tuple(
+                embed_all(config, fresh, images)["refreshed embeddings"]
+                for images in (source, eval_source)
+            )
     num_images = source.num_instances + eval_source.num_instances
-    if num_images * config.image_size**2 * 3 * 4 <= PIXEL_BYTES:
-        pixels, eval_pixels = embed_both(lambda images, training: _flatten(images))
+    if only is not None:
+        pairs = {only: pairs[only]}
+    elif num_images * config.image_size**2 * 3 * 4 <= PIXEL_BYTES:
+        pixels, eval_pixels = _pixels(config, source), _pixels(config, eval_source)
         mean = pixels.mean(axis=0)
         pairs["raw pixels"] = pixels, eval_pixels
         pairs["raw pixels less their mean"] = pixels - mean, eval_pixels - mean
@@ -70,29 +74,52 @@ def evaluate_knn(config):
     rows = []
     for feature, (vectors, queries) in pairs.items():
         accuracies = knn_accuracy(
-            _unit(queries),
+            unit(queries),
             eval_source.labels,
-            _unit(vectors),
+            unit(vectors),
             source.labels,
             k_values,
-            config.knn_temperature,
+            temperature,
         )
         for k, accuracy in accuracies.items():
             rows.append(
                 {
                     "feature": feature,
                     "k": k,
-                    "temperature": config.knn_temperature,
+                    "temperature": temperature,
                     **accuracy,
                 }
             )
     return rows
 
 
-def _flatten(images):
-    return tf.reshape(tf.cast(images, tf.float32), [tf.shape(images)[0], -1])
+def page(rows):
+    """MMSelfSup's table: a column for each k, top-1 in percent."""
+    table = {}
+    for row in rows:
+        scores = table.setdefault(row["feature"], {"feature": row["feature"]})
+        scores[f"k={row['k']}"] = f"{100 * row['top1']:.2f}"
+    return list(table.values())
 
 
-def _unit(vectors):
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(norms, 1e-12)
+def _chosen(config):
+    """(feature or None for all, k values, temperature) of the preset or the flags."""
+    if config.knn_preset is None:
+        return None, sorted({1, *config.k}), config.knn_temperature
+    if config.knn_preset not in PRESETS:
+        raise ValueError(
+            f"Unknown knn_preset {config.knn_preset!r}. Known: {', '.join(PRESETS)}."
+        )
+    return PRESETS[config.knn_preset]
+
+
+def _pixels(config, source):
+    """float32 [num_instances, height x width x 3]."""
+    data = build.build_eval_dataset(config, source)
+    return embed(
+        lambda images, training: tf.reshape(
+            tf.cast(images, tf.float32), [tf.shape(images)[0], -1]
+        ),
+        data,
+        source.num_instances,
+    )

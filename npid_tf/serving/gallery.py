@@ -28,7 +28,7 @@ def write_gallery(path, queries, results):
         results: for each query, the (caption, image) of its neighbors.
     """
     rows = [
-        [_figure(*query), *(_figure(*neighbor) for neighbor in neighbors)]
+        [figure(*query), *(figure(*neighbor) for neighbor in neighbors)]
         for query, neighbors in zip(queries, results, strict=True)
     ]
     sections = [f"<section>\n{chr(10).join(row)}\n</section>\n" for row in rows]
@@ -37,9 +37,14 @@ def write_gallery(path, queries, results):
     os.replace(f"{path}.partial", path)
 
 
-def _figure(caption, image):
+def figure(caption, image, alt="", css_class=""):
+    """A captioned image as HTML that holds it, as a PNG.
+
+    caption, alt: plain text; image: uint8 [height, width, 3].
+    """
     encoded = base64.b64encode(tf.io.encode_png(image).numpy()).decode()
     return (
-        f'<figure><img src="data:image/png;base64,{encoded}" alt="">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure class="{css_class}"><img src="data:image/png;base64,{encoded}" '
+        f'alt="{html.escape(alt)}"><figcaption>{html.escape(caption)}</figcaption>'
+        "</figure>"
     )

@@ -7,7 +7,10 @@ import pytest
 
 from npid_tf import build
 from npid_tf.data.arrays import from_arrays
-from npid_tf.protocols.knn import evaluate_knn
+from npid_tf.encoder import with_features
+from npid_tf.evaluation.embed import embed
+from npid_tf.evaluation.knn import knn_accuracy
+from npid_tf.protocols.knn import evaluate_knn, page
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +44,59 @@ def test_images_of_other_classes_are_refused(config, monkeypatch):
     monkeypatch.setattr(build, "build_eval_source", lambda config: others)
     with pytest.raises(ValueError, match=r"Received: 2 .cat, dog., expected 10"):
         evaluate_knn(config)
+
+
+def test_the_paper_s_preset_votes_with_200_rows_of_the_bank(config):
+    source, eval_source = build.build_source(config), build.build_eval_source(config)
+    model = build.load_trained(config, source)
+    queries = embed(model.encoder, build.build_eval_dataset(config, eval_source), 60)
+    expected = knn_accuracy(
+        queries, eval_source.labels, model.bank.numpy(), source.labels, (200,), 0.07
+    )
+    rows = evaluate_knn(dataclasses.replace(config, knn_preset="paper"))
+    assert rows == [
+        {
+            "feature": "bank as trained",
+            "k": 200,
+            "temperature": 0.07,
+            "top1": pytest.approx(expected[200]["top1"], abs=0.02),
+            "top5": pytest.approx(expected[200]["top5"], abs=0.02),
+        }
+    ]
+
+
+def test_mmselfsup_s_preset_votes_with_the_backbone_s_features(config):
+    source, eval_source = build.build_source(config), build.build_eval_source(config)
+    encoder = with_features(build.load_trained(config, source).encoder)
+
+    def features(images):
+        dataset = build.build_eval_dataset(config, images)
+        found, _ = embed(encoder, dataset, images.num_instances)
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    expected = knn_accuracy(
+        *(features(eval_source), eval_source.labels, features(source), source.labels),
+        *((10, 20, 100, 200), 0.07),
+    )
+    rows = evaluate_knn(dataclasses.replace(config, knn_preset="mmselfsup"))
+    assert [(row["feature"], row["k"], row["temperature"]) for row in rows] == [
+        ("backbone features", k, 0.07) for k in (10, 20, 100, 200)
+    ]
+    for row in rows:
+        assert row["top1"] == pytest.approx(expected[row["k"]]["top1"], abs=0.02)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones(config):
+    with pytest.raises(ValueError, match=r"'typo'\. Known: paper, mmselfsup"):
+        evaluate_knn(dataclasses.replace(config, knn_preset="typo"))
+
+
+def test_the_page_has_a_row_for_each_feature_and_a_column_for_each_k():
+    rows = [
+        {"feature": feature, "k": k, "top1": top1}
+        for feature, k, top1 in [("bank", 1, 0.5), ("bank", 20, 0.25), ("raw", 1, 1.0)]
+    ]
+    assert page(rows) == [
+        {"feature": "bank", "k=1": "50.00", "k=20": "25.00"},
+        {"feature": "raw", "k=1": "100.00"},
+    ]

@@ -1,0 +1,86 @@
+"""What the neighbors of embeddings tell: hubs, near duplicates, leaks, confusions."""
+
+import numpy as np
+from scipy import stats
+
+from npid_tf.evaluation.knn import class_scores, nearest
+
+QUERIES_AT_ONCE = 256
+
+
+def nearest_others(embeddings, k):
+    """The k most similar rows of each row, itself left out.
+
+    embeddings: float32 [num_rows, dim]. Returns (similarities, indices) as `nearest`.
+    Raises ValueError where there are not k other rows.
+    """
+    if k >= len(embeddings):
+        raise ValueError(
+            f"`k` must be below the {len(embeddings)} rows. Received: {k}."
+        )
+    similarities, neighbors = nearest(embeddings, embeddings, k + 1)
+    itself = neighbors == np.arange(len(embeddings))[:, None]
+    # Among more than k equals of a row, it may be missing: the last one goes then.
+    itself[~itself.any(axis=1), -1] = True
+    shape = [len(embeddings), k]
+    return similarities[~itself].reshape(shape), neighbors[~itself].reshape(shape)
+
+
+def k_occurrences(neighbors, num_rows):
+    """N_k: among the k neighbors of how many each row is, int64 [num_rows].
+
+    neighbors: int32 [num_queries, k].
+    """
+    return np.bincount(neighbors.reshape(-1), minlength=num_rows)
+
+
+def hubness(neighbors, num_rows):
+    """Skewness of the k-occurrences (Radovanovic et al. 2010): 0 without hubs.
+
+    neighbors: int32 [num_rows, k].
+    """
+    occurrences = k_occurrences(neighbors, num_rows)
+    return 0.0 if np.ptp(occurrences) == 0 else float(stats.skew(occurrences))
+
+
+def similar_pairs(similarities, neighbors):
+    """All pairs of a query and one of its neighbors, the most similar first.
+
+    similarities, neighbors: [num_queries, k]. Returns (queries, rows, similarities),
+    each [num_queries x k]; equals keep their order.
+    """
+    order = np.argsort(-similarities, axis=None, kind="stable")
+    rows, values = neighbors.reshape(-1)[order], similarities.reshape(-1)[order]
+    return order // neighbors.shape[1], rows, values
+
+
+def without_mirrored(queries, rows, similarities):
+    """Pairs of `similar_pairs` within one set of rows, each pair once, lower row first.
+
+    Takes and returns (queries, rows, similarities), each [num_pairs].
+    """
+    pairs = np.stack([np.minimum(queries, rows), np.maximum(queries, rows)], axis=1)
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    first.sort()  # The order of similarity.
+    return pairs[first, 0], pairs[first, 1], similarities[first]
+
+
+def vote(similarities, neighbors, labels, temperature):
+    """The class that weighted kNN gives each query: int64 [num_queries].
+
+    similarities, neighbors: [num_queries, k]; labels: int64, of the rows;
+    temperature: of the votes, see `knn.class_scores`.
+    """
+    num_classes = int(labels.max()) + 1
+    votes = [
+        class_scores(
+            similarities[start : start + QUERIES_AT_ONCE],
+            labels[neighbors[start : start + QUERIES_AT_ONCE]],
+            num_classes,
+            temperature,
+        )
+        .numpy()
+        .argmax(axis=1)
+        for start in range(0, len(neighbors), QUERIES_AT_ONCE)
+    ]
+    return np.concatenate(votes)

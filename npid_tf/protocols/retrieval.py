@@ -1,0 +1,57 @@
+"""Search judged: does a query find images of its class, and a view its own image?"""
+
+import numpy as np
+
+from npid_tf import build
+from npid_tf.data.source import check_same_classes
+from npid_tf.evaluation.retrieval import retrieval_scores
+from npid_tf.protocols.embeddings import embed_run, has_labels
+
+NUM_VIEWED = 5_000  # training images of which views are searched for, at most
+NUM_VIEWS = 4
+
+
+def evaluate_retrieval(config):
+    """Recall@1, @5, @10 and mAP of searches among the training images.
+
+    In the task `same class` the queries are the images to classify, and all training
+    images of a query's class should come first; it is left out where labels are
+    missing. In the task `same image` the queries are random views of a sample of
+    training images, and the image itself should come first.
+
+    Returns a list of dicts with the keys task, feature, queries, rows, recall@1,
+    recall@5, recall@10 and mAP.
+    Raises ValueError where a checkpoint is missing.
+    """
+    source = build.build_source(config)
+    eval_source = build.build_eval_source(config)
+    if has_labels(source) and has_labels(eval_source):
+        check_same_classes(source, eval_source)
+    else:
+        eval_source = None
+        print(
+            "Without labels of the training images and of --eval_split or "
+            "--eval_dataset, retrieval of the same class is left out."
+        )
+    run = embed_run(config, source, eval_source, NUM_VIEWED, NUM_VIEWS)
+    rows = []
+    if eval_source is not None:
+        labels = eval_source.labels, source.labels
+        rows += _score("same class", run.held_out, run.train, *labels)
+    numbers = np.tile(run.viewed, NUM_VIEWS), np.arange(source.num_instances)
+    return rows + _score("same image", run.views, run.train, *numbers)
+
+
+def _score(task, queries, vectors, query_labels, labels):
+    return [
+        {
+            "task": task,
+            "feature": feature,
+            "queries": len(query_labels),
+            "rows": len(labels),
+            **retrieval_scores(
+                queries[feature], query_labels, vectors[feature], labels
+            ),
+        }
+        for feature in vectors
+    ]

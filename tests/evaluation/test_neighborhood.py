@@ -1,0 +1,102 @@
+"""Hubs, near duplicates and votes, where the answer is plain or a loop gives it."""
+
+import numpy as np
+import pytest
+
+from npid_tf.evaluation.knn import knn_accuracy, nearest
+from npid_tf.evaluation.neighborhood import (
+    hubness,
+    k_occurrences,
+    nearest_others,
+    similar_pairs,
+    vote,
+    without_mirrored,
+)
+
+
+def unit_rows(num_rows, dim, seed=0):
+    rows = np.random.default_rng(seed).normal(size=(num_rows, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_the_nearest_others_are_a_full_sort_s_without_the_row_itself():
+    rows = unit_rows(30, 4)
+    similarities, neighbors = nearest_others(rows, 5)
+    scores = rows @ rows.T
+    np.fill_diagonal(scores, -np.inf)
+    expected = np.argsort(-scores, axis=1)[:, :5]
+    np.testing.assert_array_equal(neighbors, expected)
+    np.testing.assert_allclose(
+        similarities, np.take_along_axis(scores, expected, axis=1), atol=1e-6
+    )
+
+
+def test_of_many_equal_rows_none_is_its_own_neighbor():
+    _, neighbors = nearest_others(np.tile(unit_rows(1, 4), (6, 1)), 2)
+    assert neighbors.shape == (6, 2)
+    assert not (neighbors == np.arange(6)[:, None]).any()
+
+
+def test_more_others_than_there_are_is_refused():
+    with pytest.raises(ValueError, match=r"below the 3 rows\. Received: 3"):
+        nearest_others(unit_rows(3, 2), 3)
+
+
+def test_occurrences_count_the_lists_a_row_is_in():
+    neighbors = np.array([[1, 2], [2, 0], [1, 0], [2, 1]])
+    np.testing.assert_array_equal(k_occurrences(neighbors, 5), [2, 3, 3, 0, 0])
+
+
+def test_hubness_is_the_third_moment_and_0_where_all_occur_alike():
+    neighbors = np.array([[1, 2], [2, 0], [1, 2], [2, 1]])
+    occurrences = np.array([1, 3, 4, 0], float)
+    deviation = occurrences - occurrences.mean()
+    skewness = (deviation**3).mean() / (deviation**2).mean() ** 1.5
+    assert hubness(neighbors, 4) == pytest.approx(skewness)
+    assert hubness(np.array([[1], [2], [0]]), 3) == 0
+
+
+def test_a_row_that_is_near_to_all_is_a_hub():
+    # On a cone around the first axis: its middle is nearer to all than they are.
+    rows = np.concatenate([np.ones([200, 1]), unit_rows(200, 50)], axis=1)
+    rows = (rows / np.sqrt(2)).astype(np.float32)
+    _, without = nearest_others(rows, 5)
+    rows[0] = np.eye(51)[0]
+    _, neighbors = nearest_others(rows, 5)
+    assert k_occurrences(neighbors, 200)[0] == 199
+    assert hubness(neighbors, 200) > 5 > hubness(without, 200)
+
+
+def test_pairs_come_once_the_most_similar_first():
+    rows = unit_rows(40, 30)
+    rows[[3, 11, 20]] = rows[[30, 12, 30]]
+    rows[11] += 0.01
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = similar_pairs(*nearest_others(rows, 4))
+    assert len(found[0]) == 40 * 4
+    first, second, similarities = without_mirrored(*found)
+    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+    assert set(pairs[:3]) == {(3, 20), (3, 30), (20, 30)}
+    assert pairs[3] == (11, 12)
+    assert len(set(pairs)) == len(pairs)
+    assert all(low < high for low, high in pairs)
+    assert (np.diff(similarities) <= 0).all()
+    expected = (rows[first] * rows[second]).sum(axis=1)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+
+
+def test_pairs_of_queries_and_rows_keep_which_is_which():
+    similarities = np.array([[0.9, 0.2], [0.95, 0.3]])
+    queries, rows, values = similar_pairs(similarities, np.array([[4, 0], [0, 1]]))
+    assert queries.tolist() == [1, 0, 1, 0]
+    assert rows.tolist() == [0, 4, 1, 0]
+    assert values.tolist() == [0.95, 0.9, 0.3, 0.2]
+
+
+def test_votes_are_those_of_the_knn_accuracy():
+    rows, queries = unit_rows(60, 3), unit_rows(300, 3, seed=1)
+    labels, query_labels = np.arange(60) % 4, np.arange(300) % 4
+    similarities, neighbors = nearest(queries, rows, 7)
+    voted = vote(similarities, neighbors, labels, temperature=0.1)
+    expected = knn_accuracy(queries, query_labels, rows, labels, (7,), 0.1)
+    assert np.mean(voted == query_labels) == pytest.approx(expected[7]["top1"])

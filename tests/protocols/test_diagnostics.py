@@ -1,0 +1,215 @@
+"""The diagnostics find what was planted, and their report opens in a browser."""
+
+import csv
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from npid_tf.data.arrays import from_arrays
+from npid_tf.evaluation.alignment import alignment, uniformity
+from npid_tf.protocols.diagnostics import evaluate_diagnostics, find
+from npid_tf.protocols.embeddings import EmbeddedRun
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def config(trained_workdir, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("diagnosed") / "run"
+    shutil.copytree(trained_workdir.workdir, workdir)
+    return dataclasses.replace(
+        trained_workdir,
+        workdir=str(workdir),
+        eval_split="test[:60]",
+        augmentation="affine",
+        max_images=200,
+        duplicate_similarity=0.9,
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(config):
+    return evaluate_diagnostics(config)
+
+
+@pytest.fixture(scope="module")
+def directory(config, rows):
+    return os.path.join(config.workdir, "evaluation", "report")
+
+
+def read_csv(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def unit_rows(num_rows, dim=64, seed=0):
+    rows = np.random.default_rng(seed).normal(size=(num_rows, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def planted(config):
+    """Findings where training images 4 and 9, and image 7 to classify, are one."""
+    train, held_out = unit_rows(30), unit_rows(20, seed=1)
+    train[4] = held_out[7] = train[9]
+    labels, eval_labels = np.arange(30) % 3, np.arange(20) % 3
+    # Each image to classify but the copy lies near one of its class.
+    held_out[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * held_out[:7]
+    held_out /= np.linalg.norm(held_out, axis=1, keepdims=True)
+    views = np.concatenate([train, unit_rows(30, seed=2)])
+    name = "refreshed embeddings"
+    run = EmbeddedRun({name: train}, {name: held_out}, np.arange(30), {name: views})
+    sources = [
+        from_arrays(np.zeros([len(part), 2, 2, 3], np.uint8), part)
+        for part in (labels, eval_labels)
+    ]
+    config = dataclasses.replace(config, k=(1,), duplicate_similarity=0.999)
+    return find(config, *sources, run), run
+
+
+def test_planted_copies_are_the_first_pair_and_the_first_leak(planted):
+    findings, _ = planted
+    first, second, similarities = findings.near_duplicates
+    assert (first[0], second[0]) == (4, 9)
+    assert similarities[0] == pytest.approx(1) and similarities[1] < 0.9
+    queries, images, _ = findings.leaks
+    assert queries[:2].tolist() == [7, 7] and set(images[:2]) == {4, 9}
+    values = {row["measure"]: row["value"] for row in findings.rows}
+    assert values["near-duplicate pairs"] == 1
+    assert values["possible leaks"] == 1
+
+
+def test_the_measures_are_those_of_their_functions(planted):
+    findings, run = planted
+    train, views = run.train["refreshed embeddings"], run.views["refreshed embeddings"]
+    values = {row["measure"]: row["value"] for row in findings.rows}
+    assert values["alignment"] == alignment(views[:30], views[30:])
+    assert values["uniformity"] == uniformity(train)
+    assert findings.occurrences.sum() == 30 * 10
+    assert values["antihubs"] == (findings.occurrences == 0).mean()
+    assert findings.predicted[:8].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    right = findings.predicted == np.arange(20) % 3
+    assert values["kNN top-1"] == right.mean()
+
+
+def test_without_images_to_classify_there_are_neither_leaks_nor_classes(config):
+    name = "refreshed embeddings"
+    run = EmbeddedRun(
+        {name: unit_rows(5)}, None, np.arange(5), {name: unit_rows(10, seed=1)}
+    )
+    source = from_arrays(np.zeros([5, 2, 2, 3], np.uint8))
+    findings = find(config, source, None, run)
+    assert [row["measure"] for row in findings.rows][-1] == "near-duplicate pairs"
+    assert findings.leaks is None and findings.predicted is None
+    assert findings.neighbors[1].shape == (5, 4)
+
+
+def test_of_many_images_a_sample_is_looked_at_under_its_own_indices(config):
+    train = unit_rows(40)
+    name = "refreshed embeddings"
+    run = EmbeddedRun({name: train}, None, np.arange(2), {name: train[:4]})
+    config = dataclasses.replace(config, max_images=12)
+    source = from_arrays(np.zeros([40, 2, 2, 3], np.uint8))
+    findings = find(config, source, None, run)
+    assert len(findings.sample) == 12
+    similarities, neighbors = findings.neighbors
+    assert set(neighbors.reshape(-1)) <= set(findings.sample)
+    np.testing.assert_allclose(
+        similarities[3], train[neighbors[3]] @ train[findings.sample[3]], atol=1e-6
+    )
+
+
+def test_a_run_writes_its_report_whole_and_again(config, rows, directory):
+    assert [row["measure"] for row in rows] == [
+        "alignment",
+        "uniformity",
+        "hubness",
+        "antihubs",
+        "near-duplicate pairs",
+        "possible leaks",
+        "kNN top-1",
+    ]
+    expected = ["leaks.csv", "near_duplicates.csv", "projector", "report.html"]
+    assert sorted(os.listdir(directory)) == expected
+    assert sorted(os.listdir(f"{directory}/projector")) == [
+        "metadata.tsv",
+        "projector_config.pbtxt",
+        "sprite.png",
+        "tensors.tsv",
+    ]
+    assert not os.path.exists(f"{directory}.partial")
+    values = {row["measure"]: row["value"] for row in rows}
+    pairs = read_csv(f"{directory}/near_duplicates.csv")
+    assert len(pairs) == values["near-duplicate pairs"] > 0
+    assert all(float(pair["similarity"]) >= 0.9 for pair in pairs)
+    leaking = {pair["first"] for pair in read_csv(f"{directory}/leaks.csv")}
+    assert len(leaking) == values["possible leaks"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install playwright"
+    )
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"needs a browser on the PATH: {', '.join(BROWSERS)}")
+    with playwright.sync_playwright() as driver:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = driver.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+def test_the_report_opens_without_errors_or_requests_in_light_and_dark(
+    browser, directory
+):
+    backgrounds = set()
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        told, asked = [], []
+        page.on("console", lambda message, told=told: told.append(message.text))
+        page.on("pageerror", lambda error, told=told: told.append(str(error)))
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        address = f"file://{directory}/report.html"
+        page.goto(address)
+        assert told == []
+        assert {url for url in asked if not url.startswith("data:")} == {address}
+        images = page.eval_on_selector_all(
+            "img", "all => all.map(i => [i.naturalWidth, i.currentSrc, i.alt])"
+        )
+        assert len(images) > 12 * 9
+        assert all(width > 0 and alt for width, _, alt in images)
+        backgrounds.add(
+            page.evaluate("getComputedStyle(document.body).backgroundColor")
+        )
+        page.close()
+    assert len(backgrounds) == 2
+
+
+def test_the_keyboard_reaches_the_report_s_parts(browser, directory):
+    page = browser.new_page()
+    page.goto(f"file://{directory}/report.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    name = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert name == "Embeddings and data"
+    page.close()
+
+
+def test_axe_finds_nothing_that_keeps_someone_from_reading_it(browser, directory):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="needs axe: pip install axe-playwright-python",
+    )
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme, bypass_csp=True)
+        page.goto(f"file://{directory}/report.html")
+        found = axe.Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        page.close()
