@@ -35,7 +35,7 @@ class Config:
     # Encoder.
     backbone: str = _flag("resnet18_cifar", "The convolutional network: resnet18, ...")
     width: int = _flag(64, "Channels of resnet18_cifar's first stage")
-    head: str = _flag("linear", "Projection from features: linear or mlp")
+    head: str = _flag("linear", "Projection from features: linear, mlp or none")
     head_batch_norm: bool = _flag(False, "Batch norm before the head's L2 norm")
     embedding_dim: int = _flag(128, "Dimension of the embeddings")
     # Method.
@@ -87,6 +87,14 @@ class Config:
     )
     image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
+    # convert
+    input: str | None = _flag(None, "convert: checkpoint to read, .pth, .tar or .npz")
+    source: str = _flag(
+        "lemniscate", "convert: wrote it: lemniscate, mmselfsup, moco, torchvision, ..."
+    )
+    output: str | None = _flag(
+        None, "convert: write the workdir's encoder to this .npz or .pth"
+    )
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
