@@ -1,6 +1,5 @@
-"""Files of named arrays: PyTorch's checkpoints, read without PyTorch, and .npz."""
+"""Files of named arrays: PyTorch's checkpoints, without PyTorch, and .npz."""
 
-import importlib
 import os
 import pickle
 import struct
@@ -8,6 +7,7 @@ import zipfile
 
 import numpy as np
 
+from npid_tf.weights.pickle_arrays import pickle_arrays
 from npid_tf.weights.unpickle import RestrictedUnpickler
 
 # The first two pickles of a file that PyTorch before 1.6 wrote.
@@ -106,33 +106,29 @@ def _read_legacy(file):
 
 
 def write_file(path, arrays):
-    """Writes {name: array} to an .npz, or to a .pth, which takes PyTorch.
+    """Writes {name: float32 array} as an .npz, or as a .pth that `torch.load` reads.
 
-    Written beside its place and renamed. Raises ValueError for another ending,
-    ImportError where PyTorch is missing.
+    Written beside its place and renamed. Raises ValueError for another ending.
     """
-    _, ending = os.path.splitext(path)
-    if ending not in (".npz", ".pth"):
+    writers = {".npz": _write_npz, ".pth": _write_zip}
+    write = writers.get(os.path.splitext(path)[1])
+    if write is None:
         raise ValueError(f"`output` must end in .npz or .pth. Received: {path}.")
-    directory = os.path.dirname(path)
-    if directory:
-        os.makedirs(directory, exist_ok=True)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     partial = f"{path}.partial"
-    if ending == ".npz":
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)
-    else:
-        torch = import_torch()
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        torch.save(tensors, partial)
+    with open(partial, "wb") as file:
+        write(file, arrays)
     os.replace(partial, path)
 
 
-def import_torch():
-    """PyTorch. Raises ImportError that says what to do where it is missing."""
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise ImportError(
-            "A .pth takes PyTorch: pip install torch, or write an .npz."
-        ) from error
+def _write_npz(file, arrays):
+    np.savez(file, **arrays)
+
+
+def _write_zip(file, arrays):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle_arrays(arrays))
+        archive.writestr("archive/byteorder", "little")
+        for key, array in enumerate(arrays.values()):
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+        archive.writestr("archive/version", "3\n")

@@ -1,6 +1,9 @@
 """torchvision-shaped weights and images, made alike with PyTorch and without it."""
 
+import sys
+
 import numpy as np
+import pytest
 
 # Side of the images. Where a network ends in fully connected layers, the recorded one
 # takes maps of 2 x 2 (see record.py), which keeps it small.
@@ -29,3 +32,10 @@ def make_arrays(shapes):
 def make_images(size):
     """uint8 [1, size, size, 3]."""
     return np.random.default_rng(1).integers(0, 256, (1, size, size, 3), np.uint8)
+
+
+def import_beside_tensorflow(name):
+    """PyTorch or torchvision; skips the test where it is not installed."""
+    # PyTorch imports Triton, which ends a process where TensorFlow was imported before.
+    sys.modules.setdefault("triton", None)
+    return pytest.importorskip(name)

@@ -4,7 +4,12 @@ import pathlib
 
 import numpy as np
 import pytest
-from networks import IMAGE_SIZES, make_arrays, make_images
+from networks import (
+    IMAGE_SIZES,
+    import_beside_tensorflow,
+    make_arrays,
+    make_images,
+)
 
 from npid_tf.backbones import build_backbone
 from npid_tf.encoder import build_encoder, with_features
@@ -51,7 +56,7 @@ def test_features_are_those_that_torchvision_gave(name):
     "name", ["resnet18", "resnet50", "resnet101", "alexnet", "vgg16", "vgg16_bn"]
 )
 def test_features_are_those_that_torchvision_gives(name):
-    pytest.importorskip("torchvision")
+    import_beside_tensorflow("torchvision")
     from record import build_network, features_of, set_weights
 
     network = build_network(name)
