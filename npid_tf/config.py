@@ -74,7 +74,7 @@ class Config:
         None, "Steps between checkpoints within an epoch; None: only at its end"
     )
     # evaluate
-    protocol: str = _flag("knn", "evaluate: knn")
+    protocol: str = _flag("knn", "evaluate: knn, detection, segmentation, ...")
     k: tuple[int, ...] = _flag((10, 20, 100, 200), "Neighbors: evaluate and search")
     knn_temperature: float = _flag(0.1, "kNN votes count exp(similarity / this)")
     # export and search
@@ -87,6 +87,15 @@ class Config:
     )
     image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
+    # evaluate: detection and segmentation
+    voc_dir: str | None = _flag(None, "Folder in the format of PASCAL VOC")
+    voc_splits: tuple[str, ...] = _flag(
+        ("trainval", "test"), "Lists of ImageSets: to train on, and to judge by"
+    )
+    transfer_size: int = _flag(512, "Side that their images are resized to, in pixels")
+    transfer_batch_size: int = _flag(16, "Images in a step of fine-tuning")
+    transfer_steps: int = _flag(24_000, "Steps of fine-tuning")
+    transfer_learning_rate: float = _flag(1e-4, "Peak learning rate of fine-tuning")
     # convert
     input: str | None = _flag(None, "convert: checkpoint to read, .pth, .tar or .npz")
     source: str = _flag(
@@ -98,7 +107,9 @@ class Config:
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
-        for name in (positive + " num_negatives accumulation_steps").split():
+        positive += " num_negatives accumulation_steps"
+        positive += " transfer_size transfer_batch_size transfer_steps"
+        for name in positive.split():
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be at least 1. Received: {getattr(self, name)}."

@@ -35,6 +35,7 @@ def convert_in(config):
     weights = read_source(config.source, read_file(config.input))
     config = _with_settings(config, weights)
     source = build.build_source(config)
+    steps = steps_per_epoch(source.num_instances, config.batch_size)
     model = build.build_model(config, source.num_instances)
     report = assign_encoder(model.encoder, weights.arrays)
     report.unmatched += weights.left_out
@@ -47,18 +48,19 @@ def convert_in(config):
         )
     dataset = build.build_eval_dataset(config, source)
     if is_bank_of(weights.bank, model.encoder, dataset, source.num_instances):
-        print(f"Bank: the file's {len(weights.bank)} rows.")
+        print("Bank: the file's.")
         model.bank.assign(weights.bank)
         if weights.z is not None and config.loss == "nce":
             model.instance_loss.z.assign(weights.z)
     else:
         print(f"Bank: the embeddings of the {source.num_instances} images.")
         model.bank.assign(embed(model.encoder, dataset, source.num_instances))
-    steps = steps_per_epoch(source.num_instances, config.batch_size)
     model.compile(build.build_optimizer(config, steps))
     Checkpoints(build.checkpoint_directory(config), model, source.fingerprint).save(
         epoch=0, step=0
     )
+    # Read once: what reads these flags, `--output` too, reads the checkpoint.
+    config = dataclasses.replace(config, input=None)
     write_flagfile(config, os.path.join(config.workdir, "flags.cfg"))
     return config
 
@@ -91,8 +93,11 @@ def is_bank_of(bank, encoder, dataset, num_instances):
     """
     if bank is None:
         return False
-    if len(bank) != num_instances:
-        print(f"The file's bank has {len(bank)} rows for {num_instances} images.")
+    shape = (num_instances, encoder.output_shape[-1])
+    if bank.shape != shape:
+        print(
+            f"The file's bank is {list(bank.shape)}, that of the images {list(shape)}."
+        )
         return False
     images, indices = next(iter(dataset))
     embeddings = np.asarray(encoder(images))

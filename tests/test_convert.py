@@ -9,10 +9,11 @@ from torch_pickles import Call, write_legacy
 
 from npid_tf import build
 from npid_tf.checkpoints import list_checkpoints
-from npid_tf.convert import convert_out, is_bank_of, main
+from npid_tf.convert import is_bank_of, main
 from npid_tf.evaluation.embed import embed
 from npid_tf.train import train
 from npid_tf.weights.encoder_arrays import read_encoder
+from npid_tf.weights.files import read_file
 
 
 def embeddings_of(config):
@@ -64,7 +65,7 @@ def lemniscate(arrays, bank, params):
     return {"epoch": 200, "state_dict": state_dict, "lemniscate": average}
 
 
-def test_the_way_out_and_back_is_exact(written, into, parse, capsys):
+def test_the_way_out_and_back_is_exact(written, into, parse, capsys, tmp_path):
     first, _ = written
     config = into(first.output, "npid_tf")
     main(config, [])
@@ -73,13 +74,16 @@ def test_the_way_out_and_back_is_exact(written, into, parse, capsys):
     assert lines[1] == "Matched: 102 of the encoder's 102 arrays."
     assert lines[-1] == f"Written to {config.workdir}: go on with its flags.cfg."
     run = flags_of(config, parse)
-    assert run.embedding_dim == 16
+    assert (run.embedding_dim, run.input) == (16, None)
     embeddings, bank = embeddings_of(run)
     expected, _ = embeddings_of(first)
     np.testing.assert_array_equal(embeddings, expected)
     np.testing.assert_allclose(bank, expected, atol=1e-6)
-    again = dataclasses.replace(run, output=str(config.workdir) + "/out.npz")
-    for name, array in convert_out(again).items():
+    again = dataclasses.replace(run, output=str(tmp_path / "out.pth"))
+    main(again, [])
+    arrays = read_file(again.output)
+    assert arrays.keys() == written[1].keys()
+    for name, array in arrays.items():
         np.testing.assert_array_equal(array, written[1][name])
 
 
@@ -125,7 +129,7 @@ def test_a_bank_of_other_images_is_not_taken(written, capsys):
     assert not is_bank_of(own[::-1], encoder, dataset, 256)
     assert "of these in another order" in capsys.readouterr().out
     assert not is_bank_of(own[:-1], encoder, dataset, 256)
-    assert "has 255 rows for 256 images" in capsys.readouterr().out
+    assert "is [255, 16], that of the images [256, 16]" in capsys.readouterr().out
 
 
 def test_an_unset_array_ends_it_and_nothing_is_written(written, into, tmp_path, capsys):

@@ -5,5 +5,10 @@ columns. `npid_tf.evaluate` prints and writes them.
 """
 
 from npid_tf.protocols.knn import evaluate_knn
+from npid_tf.protocols.transfer import evaluate_detection, evaluate_segmentation
 
-PROTOCOLS = {"knn": evaluate_knn}
+PROTOCOLS = {
+    "knn": evaluate_knn,
+    "detection": evaluate_detection,
+    "segmentation": evaluate_segmentation,
+}

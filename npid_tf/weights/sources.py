@@ -86,14 +86,15 @@ def _lemniscate(arrays, content):
     weights = Weights(arrays, _head(arrays))
     average = content.get("lemniscate")
     if isinstance(average, Placeholder) and isinstance(average.state, dict):
-        buffers = average.state["_buffers"]
-        weights.bank = buffers["memory"]
-        *_, weights.momentum = parameters = [float(p) for p in buffers["params"]]
+        buffers = average.state.get("_buffers", {})
+        weights.bank = buffers.get("memory")
+        # As they were set: 0.07, not float32's 0.07000000029802322.
+        parameters = [round(float(value), 6) for value in buffers.get("params", ())]
         if len(parameters) == 4:  # NCE: m, temperature, Z, momentum
-            _, weights.temperature, z, _ = parameters
+            _, weights.temperature, z, weights.momentum = parameters
             weights.z = z if z > 0 else None  # -1: no step was made
-        else:
-            weights.temperature = parameters[0]
+        elif len(parameters) == 2:
+            weights.temperature, weights.momentum = parameters
     return weights
 
 
@@ -117,7 +118,7 @@ def _mmselfsup(arrays, content):
     settings = str(meta.get("config") or meta.get("cfg") or "")
     # What a row takes of the new embedding: the opposite of ours.
     new = re.search(r"SimpleMemory'[^()]*momentum=([\d.]+)", settings)
-    weights.momentum = 1 - float(new[1]) if new else None
+    weights.momentum = round(1 - float(new[1]), 6) if new else None
     temperature = re.search(r"ContrastiveHead'[^()]*temperature=([\d.]+)", settings)
     weights.temperature = float(temperature[1]) if temperature else None
     return weights

@@ -38,4 +38,4 @@ def import_beside_tensorflow(name):
     """PyTorch or torchvision; skips the test where it is not installed."""
     # PyTorch imports Triton, which ends a process where TensorFlow was imported before.
     sys.modules.setdefault("triton", None)
-    return pytest.importorskip(name)
+    return pytest.importorskip(name, reason=f"{name} is not installed")

@@ -111,15 +111,27 @@ def test_other_endings_and_missing_files_are_told(tmp_path):
         read_file(tmp_path / "nowhere.pth")
 
 
-def test_pth_files_are_what_pytorch_reads(tmp_path):
+@pytest.fixture
+def written(tmp_path):
+    """The path of a .pth, and its arrays."""
     path = str(tmp_path / "new" / "file.pth")
     arrays = {"weight": ARRAYS["weight"], "empty": ARRAYS["empty"]}
     write_file(path, arrays)
-    assert os.listdir(tmp_path / "new") == ["file.pth"]
+    return path, arrays
+
+
+def test_pth_files_are_written_beside_their_place(written):
+    path, arrays = written
+    assert os.listdir(os.path.dirname(path)) == ["file.pth"]
     content = read_file(path)
+    assert list(content) == list(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(content[name], array)
+
+
+def test_pth_files_are_what_pytorch_reads(written):
     torch = import_beside_tensorflow("torch")
+    path, arrays = written
     content = torch.load(path, weights_only=True)
     assert list(content) == list(arrays)
     for name, array in arrays.items():

@@ -46,9 +46,7 @@ def test_lemniscate_has_prefixes_a_bank_and_its_settings():
     check_arrays(weights, BODY | HEAD)
     assert (weights.head, weights.embedding_dim) == ("linear", 4)
     assert weights.bank is BANK
-    np.testing.assert_allclose(
-        [weights.momentum, weights.temperature, weights.z], params[[3, 1, 2]]
-    )
+    assert (weights.momentum, weights.temperature, weights.z) == (0.4, 0.07, 2876934)
     assert weights.left_out == ["bn1.num_batches_tracked, counters of batch norm"]
 
 
@@ -73,8 +71,7 @@ def test_mmselfsups_momentum_is_what_a_row_takes():
         check_arrays(weights, BODY | HEAD)
         assert (weights.head, weights.embedding_dim) == ("linear", 4)
         assert weights.bank is BANK
-        assert weights.momentum == pytest.approx(0.7)
-        assert weights.temperature == 0.2
+        assert (weights.momentum, weights.temperature) == (0.7, 0.2)
         assert weights.left_out == ["data_preprocessor.mean, not of the encoder"]
 
 
