@@ -26,6 +26,7 @@ setup(
         "scipy",
         "threadpoolctl",
         "matplotlib",
+        "pillow",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
@@ -34,6 +35,8 @@ setup(
         "addons": [
             "tfa-nightly==0.23.0.dev20240415222534; python_version < '3.12'",
         ],
+        # Its newest tensorflow-text takes a newer TensorFlow than ScaNN does.
+        "transfer": ["keras-hub==0.32.*", "tensorflow-text==2.20.*", "pycocotools"],
         "benchmarks": ["torch", "torchvision", "psutil", "faiss-cpu", "hnswlib"],
         "test": [
             "pytest",

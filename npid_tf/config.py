@@ -35,7 +35,7 @@ class Config:
     # Encoder.
     backbone: str = _flag("resnet18_cifar", "The convolutional network: resnet18, ...")
     width: int = _flag(64, "Channels of resnet18_cifar's first stage")
-    head: str = _flag("linear", "Projection from features: linear or mlp")
+    head: str = _flag("linear", "Projection from features: linear, mlp or none")
     head_batch_norm: bool = _flag(False, "Batch norm before the head's L2 norm")
     embedding_dim: int = _flag(128, "Dimension of the embeddings")
     # Method.
@@ -86,7 +86,7 @@ class Config:
     protocol: str = _flag(
         "knn",
         "evaluate: knn, retrieval, diagnostics, linear_cached, linear, svm, lowshot, "
-        "semi_supervised",
+        "semi_supervised, detection or segmentation",
     )
     k: tuple[int, ...] = _flag((10, 20, 100, 200), "Neighbors: evaluate and search")
     knn_temperature: float = _flag(0.1, "kNN votes count exp(similarity / this)")
@@ -143,11 +143,29 @@ class Config:
     )
     image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
+    # evaluate: detection and segmentation
+    voc_dir: str | None = _flag(None, "Folder in the format of PASCAL VOC")
+    voc_splits: tuple[str, ...] = _flag(
+        ("trainval", "test"), "Lists of ImageSets: to train on, and to judge by"
+    )
+    transfer_size: int = _flag(512, "Side that their images are resized to, in pixels")
+    transfer_batch_size: int = _flag(16, "Images in a step of fine-tuning")
+    transfer_steps: int = _flag(24_000, "Steps of fine-tuning")
+    transfer_learning_rate: float = _flag(1e-4, "Peak learning rate of fine-tuning")
+    # convert
+    input: str | None = _flag(None, "convert: checkpoint to read, .pth, .tar or .npz")
+    source: str = _flag(
+        "lemniscate", "convert: wrote it: lemniscate, mmselfsup, moco, torchvision, ..."
+    )
+    output: str | None = _flag(
+        None, "convert: write the workdir's encoder to this .npz or .pth"
+    )
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
         positive += " num_negatives accumulation_steps smoothing_neighbors"
         positive += " probe_batch_size"
+        positive += " transfer_size transfer_batch_size transfer_steps"
         for name in positive.split():
             if getattr(self, name) < 1:
                 raise ValueError(

@@ -25,7 +25,8 @@ def build_encoder(
         backbone: any Keras model from [batch, height, width, 3] to [batch, height,
             width, channels] or [batch, channels].
         embedding_dim: dimension of the embeddings.
-        head: `linear` (the paper) or `mlp` (one hidden layer as wide as the features).
+        head: `linear` (the paper), `mlp` (one hidden layer as wide as the features) or
+            `none` (the features are the embedding, before the L2 norm).
         batch_norm_before_l2: normalizes each dimension over the batch before the L2
             norm, so that embeddings start spread over the sphere.
         normalize: whether to scale images 0..255 to the mean and deviation of
@@ -35,7 +36,8 @@ def build_encoder(
         Model from images, 0..255 in any dtype, to float32 [batch, embedding_dim].
 
     Raises:
-        ValueError: for an unknown head or a backbone of another output.
+        ValueError: for an unknown head, a backbone of another output, or a dimension
+            that the head `none` cannot give.
     """
     if head not in HEADS:
         raise ValueError(f"Unknown head {head!r}. Known: {', '.join(HEADS)}.")
@@ -74,8 +76,18 @@ def _linear(features, embedding_dim):
 
 
 def _mlp(features, embedding_dim):
-    hidden = keras.layers.Dense(features.shape[-1], activation="relu")(features)
+    width = features.shape[-1]
+    hidden = keras.layers.Dense(width, activation="relu", name="hidden")(features)
     return keras.layers.Dense(embedding_dim, name="projection")(hidden)
 
 
-HEADS = {"linear": _linear, "mlp": _mlp}
+def _none(features, embedding_dim):
+    if features.shape[-1] != embedding_dim:
+        raise ValueError(
+            "With head `none`, `embedding_dim` must be the number of features, "
+            f"{features.shape[-1]}. Received: {embedding_dim}."
+        )
+    return features
+
+
+HEADS = {"linear": _linear, "mlp": _mlp, "none": _none}

@@ -33,7 +33,7 @@ def build_train_dataset(config):
         ("loss", build_model, "nonparametric_softmax, nce, .* instance_classifier"),
         ("precision", build_model, "float32, mixed_bfloat16, mixed_float16"),
         ("bank_init", build_model, "uniform, normal, forward, forward_centred"),
-        ("backbone", build_model, "resnet18, .*resnet18_cifar, vgg16, alexnet"),
+        ("backbone", build_model, "resnet18, .*vgg16, vgg16_bn, alexnet, alexnet_bn"),
         ("head", build_model, "linear, mlp"),
         ("schedule", lambda config: build.build_optimizer(config, 10), "cosine, step"),
         ("bank_placement", build_model, "auto, replicated, sharded"),

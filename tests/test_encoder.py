@@ -70,6 +70,16 @@ def test_mlp_head_has_a_hidden_layer_as_wide_as_the_features():
     assert shapes == [(7, 7), (7, 5)]
 
 
+def test_without_a_head_the_features_are_the_embedding():
+    features, embeddings = with_features(build_encoder(conv_backbone(), 7, "none"))(
+        IMAGES
+    )
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(embeddings, features / norms, atol=1e-6)
+    with pytest.raises(ValueError, match=r"must be the number of features, 7\. .*: 5"):
+        build_encoder(conv_backbone(), 5, "none")
+
+
 def test_with_features_shares_the_weights():
     encoder = build_encoder(conv_backbone(), 5)
     both = with_features(encoder)
@@ -100,7 +110,9 @@ def test_save_and_load_round_trip(tmp_path):
 
 
 def test_unknown_heads_are_refused():
-    with pytest.raises(ValueError, match=r"Unknown head 'deep'\. Known: linear, mlp"):
+    with pytest.raises(
+        ValueError, match=r"Unknown head 'deep'\. Known: linear, mlp, none"
+    ):
         build_encoder(conv_backbone(), head="deep")
 
 

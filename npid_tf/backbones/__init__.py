@@ -2,7 +2,8 @@
 
 A backbone is a Keras model from normalized images [batch, size, size, 3] to feature
 maps [batch, height, width, channels] or features [batch, channels]. The outputs of
-its five stages are the layers named `conv1` to `conv5`.
+its five stages are the layers named `conv1` to `conv5`. Those with weights have the
+names of torchvision's (weights/encoder_arrays.py reads weights by them).
 """
 
 import functools
@@ -18,8 +19,10 @@ BACKBONES = {
     "resnet50": functools.partial(resnet, blocks=(3, 4, 6, 3), bottleneck=True),
     "resnet101": functools.partial(resnet, blocks=(3, 4, 23, 3), bottleneck=True),
     "resnet18_cifar": resnet18_cifar,
-    "vgg16": vgg16,
-    "alexnet": alexnet,
+    "vgg16": functools.partial(vgg16, is_normalized=False),
+    "vgg16_bn": functools.partial(vgg16, is_normalized=True),
+    "alexnet": functools.partial(alexnet, is_normalized=False),
+    "alexnet_bn": functools.partial(alexnet, is_normalized=True),
 }
 
 

@@ -1,4 +1,4 @@
-"""Residual networks (He et al. 2016), as torchvision builds them."""
+"""Residual networks (He et al. 2016), as torchvision builds them and names layers."""
 
 import keras
 import tensorflow as tf
@@ -14,12 +14,17 @@ def resnet(image_size, blocks, bottleneck):
     Returns a model to [batch, size / 32, size / 32, 512 or 2048].
     """
     images = keras.Input([image_size, image_size, 3])
-    x = convolution(images, 64, kernel_size=7, strides=2)
-    x = batch_norm_relu(x, name="conv1")
+    x = stem(images, 64, kernel_size=7, strides=2)
     x = keras.layers.ZeroPadding2D(1)(x)
     x = keras.layers.MaxPooling2D(3, strides=2)(x)
     x = residual_stages(x, blocks, width=64, bottleneck=bottleneck)
     return keras.Model(images, x, name="resnet")
+
+
+def stem(images, channels, kernel_size, strides):
+    """Stage conv1. `conv1` is its output's name, so its layers' begin with `stem.`."""
+    x = convolution(images, channels, kernel_size, strides, name="stem.conv1")
+    return keras.layers.ReLU(name="conv1")(batch_norm("stem.bn1")(x))
 
 
 def residual_stages(x, blocks, width, bottleneck):
@@ -31,38 +36,43 @@ def residual_stages(x, blocks, width, bottleneck):
                 x,
                 width * 2**stage,
                 strides=2 if stage > 0 and number == 0 else 1,
+                path=f"layer{stage + 1}.{number}",
                 name=f"conv{stage + 2}" if number == num_blocks - 1 else None,
             )
     return x
 
 
-def basic_block(x, channels, strides, name=None):
-    """Two 3x3 convolutions around a shortcut."""
-    y = batch_norm_relu(convolution(x, channels, 3, strides))
-    y = batch_norm()(convolution(y, channels, 3))
-    return keras.layers.ReLU(name=name)(
-        keras.layers.Add()([y, shortcut(x, channels, strides)])
-    )
+def basic_block(x, channels, strides, path, name=None):
+    """Two 3x3 convolutions around a shortcut; `name` is the last ReLU's."""
+    y = convolution(x, channels, 3, strides, name=f"{path}.conv1")
+    y = keras.layers.ReLU()(batch_norm(f"{path}.bn1")(y))
+    y = convolution(y, channels, 3, name=f"{path}.conv2")
+    y = batch_norm(f"{path}.bn2")(y)
+    y = keras.layers.Add()([y, shortcut(x, channels, strides, path)])
+    return keras.layers.ReLU(name=name)(y)
 
 
-def bottleneck_block(x, channels, strides, name=None):
+def bottleneck_block(x, channels, strides, path, name=None):
     """1x1, 3x3 (with the stride, as torchvision's) and 1x1 to 4 times the channels."""
-    y = batch_norm_relu(convolution(x, channels, 1))
-    y = batch_norm_relu(convolution(y, channels, 3, strides))
-    y = batch_norm()(convolution(y, 4 * channels, 1))
-    return keras.layers.ReLU(name=name)(
-        keras.layers.Add()([y, shortcut(x, 4 * channels, strides)])
-    )
+    y = convolution(x, channels, 1, name=f"{path}.conv1")
+    y = keras.layers.ReLU()(batch_norm(f"{path}.bn1")(y))
+    y = convolution(y, channels, 3, strides, name=f"{path}.conv2")
+    y = keras.layers.ReLU()(batch_norm(f"{path}.bn2")(y))
+    y = convolution(y, 4 * channels, 1, name=f"{path}.conv3")
+    y = batch_norm(f"{path}.bn3")(y)
+    y = keras.layers.Add()([y, shortcut(x, 4 * channels, strides, path)])
+    return keras.layers.ReLU(name=name)(y)
 
 
-def shortcut(x, channels, strides):
+def shortcut(x, channels, strides, path):
     """The input itself, or its 1x1 convolution where the shape changes."""
     if strides == 1 and x.shape[-1] == channels:
         return x
-    return batch_norm()(convolution(x, channels, 1, strides))
+    x = convolution(x, channels, 1, strides, name=f"{path}.downsample.0")
+    return batch_norm(f"{path}.downsample.1")(x)
 
 
-def convolution(x, channels, kernel_size, strides=1):
+def convolution(x, channels, kernel_size, strides=1, name=None):
     """Without bias, padded alike on all sides whatever the stride, as in PyTorch."""
     if kernel_size > 1 and strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2)(x)
@@ -78,6 +88,7 @@ def convolution(x, channels, kernel_size, strides=1):
         kernel_initializer=keras.initializers.VarianceScaling(
             2.0, mode="fan_out", distribution="untruncated_normal"
         ),
+        name=name,
     )(x)
 
 
@@ -87,8 +98,3 @@ def batch_norm(name=None):
     return BatchNormalization(
         momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name
     )
-
-
-def batch_norm_relu(x, name=None):
-    """Batch norm and ReLU; `name` is the ReLU's."""
-    return keras.layers.ReLU(name=name)(batch_norm()(x))

@@ -2,7 +2,7 @@
 
 import keras
 
-from npid_tf.backbones.resnet import batch_norm_relu, convolution, residual_stages
+from npid_tf.backbones.resnet import residual_stages, stem
 
 
 def resnet18_cifar(image_size, width=64):
@@ -12,6 +12,6 @@ def resnet18_cifar(image_size, width=64):
     Returns a model to [batch, size / 8, size / 8, 8 * width].
     """
     images = keras.Input([image_size, image_size, 3])
-    x = batch_norm_relu(convolution(images, width, 3), name="conv1")
+    x = stem(images, width, kernel_size=3, strides=1)
     x = residual_stages(x, blocks=(2, 2, 2, 2), width=width, bottleneck=False)
     return keras.Model(images, x, name="resnet18_cifar")

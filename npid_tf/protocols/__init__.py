@@ -8,6 +8,7 @@ table of the protocol, `PAGES` makes its rows of them.
 from npid_tf.protocols import knn, linear, linear_cached, lowshot, semi_supervised, svm
 from npid_tf.protocols.diagnostics import evaluate_diagnostics
 from npid_tf.protocols.retrieval import evaluate_retrieval
+from npid_tf.protocols.transfer import evaluate_detection, evaluate_segmentation
 
 PROTOCOLS = {
     "knn": knn.evaluate_knn,
@@ -18,6 +19,8 @@ PROTOCOLS = {
     "svm": svm.evaluate_svm,
     "lowshot": lowshot.evaluate_lowshot,
     "semi_supervised": semi_supervised.evaluate_semi_supervised,
+    "detection": evaluate_detection,
+    "segmentation": evaluate_segmentation,
 }
 PAGES = {
     "knn": knn.page,

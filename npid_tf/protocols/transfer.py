@@ -1,0 +1,73 @@
+"""Detection and segmentation: fine-tuned from the learned backbone and a fresh one."""
+
+import keras
+
+from npid_tf import build
+from npid_tf.data.voc import load_voc
+from npid_tf.transfer.backbone import import_keras_hub, to_keras_hub
+from npid_tf.transfer.batches import build_optimizer
+from npid_tf.transfer.detection import (
+    average_precision,
+    build_detector,
+    train_detector,
+)
+from npid_tf.transfer.segmentation import (
+    build_segmenter,
+    mean_iou,
+    train_segmenter,
+)
+
+
+def evaluate_detection(config):
+    """RetinaNet's AP (mean over IoU .5 to .95) and AP50, by COCO's evaluation.
+
+    Returns a list of dicts with the keys encoder, steps, loss, AP and AP50. Raises
+    ValueError where --voc_dir or a checkpoint is missing or the backbone is no ResNet
+    for large images, ImportError where keras-hub is missing.
+    """
+    return _fine_tune_both(
+        config, "Main", build_detector, train_detector, average_precision
+    )
+
+
+def evaluate_segmentation(config):
+    """DeepLabV3+'s mean intersection over union.
+
+    Returns a list of dicts with the keys encoder, steps, loss and mIoU. Raises as
+    `evaluate_detection`, and for a --transfer_size that is no multiple of 32.
+    """
+    return _fine_tune_both(
+        config, "Segmentation", build_segmenter, train_segmenter, mean_iou
+    )
+
+
+def _fine_tune_both(config, task, build_network, train, judge):
+    import_keras_hub()  # Missing, it should be told of now.
+    if config.voc_dir is None or len(config.voc_splits) != 2:
+        raise ValueError(
+            "Pass --voc_dir=DIR, a folder in the format of PASCAL VOC, and two lists "
+            f"in it, as in --voc_splits=trainval,test. Received: {config.voc_dir}, "
+            f"{','.join(config.voc_splits)}."
+        )
+    images, class_names = load_voc(config.voc_dir, config.voc_splits, task)
+    size, steps = config.transfer_size, config.transfer_steps
+    trained = build.load_trained(config, build.build_source(config)).encoder
+    encoders = {"trained": trained, "untrained": build.build_fresh_encoder(config)}
+    rows = []
+    for name, encoder in encoders.items():
+        [backbone] = [each for each in encoder.layers if isinstance(each, keras.Model)]
+        keras.utils.set_random_seed(config.seed)  # The same first head for both.
+        network = build_network(to_keras_hub(backbone), len(class_names), size)
+        optimizer = build_optimizer(config.transfer_learning_rate, steps)
+        loss = train(
+            network,
+            images[0],
+            size,
+            config.transfer_batch_size,
+            steps,
+            optimizer,
+            config.seed,
+        )
+        scores = judge(network, images[1], len(class_names), size)
+        rows.append({"encoder": name, "steps": steps, "loss": loss, **scores})
+    return rows

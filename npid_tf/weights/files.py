@@ -1,0 +1,134 @@
+"""Files of named arrays: PyTorch's checkpoints, without PyTorch, and .npz."""
+
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+
+from npid_tf.weights.pickle_arrays import pickle_arrays
+from npid_tf.weights.unpickle import RestrictedUnpickler
+
+# The first two pickles of a file that PyTorch before 1.6 wrote.
+_LEGACY_HEADER = (0x1950A86A20F9469CFC6C, 1001)
+
+
+def read_file(path):
+    """What a checkpoint holds: dicts, lists, numbers, arrays and Placeholders.
+
+    path: .npz, or a file that `torch.save` wrote in any version from 0.3 on. Arrays
+    are read-only.
+    Raises ValueError where it is none, or where it asks for functions to be run.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"No file {path}.")
+    try:
+        with open(path, "rb") as file:
+            refused, content = _read(file)
+    except Exception as error:  # A damaged pickle can raise anything.
+        raise ValueError(
+            f"{path} is no checkpoint that PyTorch wrote, and no .npz of arrays, or it "
+            f"is damaged: {type(error).__name__}: {error}."
+        ) from error
+    if refused:
+        raise ValueError(
+            f"{path} asks for {', '.join(sorted(set(refused)))}, which is neither an "
+            "array nor a plain container: refused, nothing of it was run. If you trust "
+            "the file, save its state_dict alone with PyTorch."
+        )
+    return content
+
+
+def _read(file):
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        return _read_legacy(file)
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if all(name.endswith(".npy") for name in names):
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return [], dict(arrays)
+        return _read_zip(archive, names)
+
+
+def _read_zip(archive, names):
+    """PyTorch since 1.6: FOLDER/data.pkl and a file FOLDER/data/KEY per storage."""
+    [record] = [name for name in names if name.split("/")[1:] == ["data.pkl"]]
+    folder = record.removesuffix("data.pkl")
+    if (
+        f"{folder}byteorder" in names
+        and archive.read(f"{folder}byteorder") != b"little"
+    ):
+        raise ValueError("it is big-endian")
+    storages = {}
+
+    def load_storage(dtype, key, count, view):
+        if key not in storages:
+            info = archive.getinfo(f"{folder}data/{key}")
+            if info.compress_type != zipfile.ZIP_STORED:  # As PyTorch's never are.
+                raise ValueError(f"its storage {key} is compressed")
+            storages[key] = archive.read(info)
+        return np.frombuffer(storages[key], dtype, count)
+
+    with archive.open(record) as file:
+        unpickler = RestrictedUnpickler(file, load_storage)
+        content = unpickler.load()
+    return unpickler.refused, content
+
+
+def _read_legacy(file):
+    """PyTorch before 1.6: pickles in a row, and then the values of the storages."""
+    size = os.fstat(file.fileno()).st_size
+    storages = {}
+
+    def load_storage(dtype, key, count, view):
+        if not 0 <= count * dtype.itemsize <= size:
+            raise ValueError(f"a storage of {count} values is larger than the file")
+        if key not in storages:  # Its values come after the pickles.
+            storages[key] = np.empty(count, dtype)
+        if view is None:
+            return storages[key]
+        _, first, length = view
+        return storages[key][first : first + length]
+
+    unpicklers = [RestrictedUnpickler(file, load_storage) for _ in range(5)]
+    magic, version, _, content, keys = (each.load() for each in unpicklers)
+    if (magic, version) != _LEGACY_HEADER:
+        raise pickle.UnpicklingError(f"unknown format {magic}, {version}")
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        values = storages[key].view(np.uint8)
+        if count != len(storages[key]) or file.readinto(values) != len(values):
+            raise EOFError(f"the values of storage {key} are not all there")
+    return [name for each in unpicklers for name in each.refused], content
+
+
+def write_file(path, arrays):
+    """Writes {name: float32 array} as an .npz, or as a .pth that `torch.load` reads.
+
+    Written beside its place and renamed. Raises ValueError for another ending.
+    """
+    writers = {".npz": _write_npz, ".pth": _write_zip}
+    write = writers.get(os.path.splitext(path)[1])
+    if write is None:
+        raise ValueError(f"`output` must end in .npz or .pth. Received: {path}.")
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    partial = f"{path}.partial"
+    with open(partial, "wb") as file:
+        write(file, arrays)
+    os.replace(partial, path)
+
+
+def _write_npz(file, arrays):
+    np.savez(file, **arrays)
+
+
+def _write_zip(file, arrays):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle_arrays(arrays))
+        archive.writestr("archive/byteorder", "little")
+        for key, array in enumerate(arrays.values()):
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+        archive.writestr("archive/version", "3\n")
