@@ -1,4 +1,4 @@
-"""The folder of a live index, EXPORT/live: what is in it, and how it changes.
+"""The folder of a live index, EXPORT/index.live: what is in it, and how it changes.
 
     manifest.json    which of the following count; renamed into place
     index-N/         the base of generation N; generation 0 is EXPORT/index itself
@@ -23,10 +23,10 @@ from npid_tf.serving.write_ahead_log import read, sync_directory
 
 
 class LiveFiles:
-    """Names and manifest of EXPORT/live.
+    """Names and manifest of the folder.
 
     Args:
-        export_dir: EXPORT.
+        index_dir: EXPORT/index, which is only read.
         manifest: dict of generation, last_number (of the change before the log's
             first), and export (which export it began from); None: read it.
 
@@ -34,9 +34,9 @@ class LiveFiles:
         ValueError: where there is no export, or changes were made to another one.
     """
 
-    def __init__(self, export_dir, manifest=None):
-        self.export_dir = export_dir
-        self.directory = os.path.join(export_dir, "live")
+    def __init__(self, index_dir, manifest=None):
+        self.index_dir = os.path.normpath(index_dir)
+        self.directory = f"{self.index_dir}.live"
         self.manifest = self._read_manifest() if manifest is None else manifest
 
     @property
@@ -47,7 +47,7 @@ class LiveFiles:
         generation = self.manifest["generation"]
         if generation:
             return BaseIndex(self._path(f"index-{generation}"))
-        return BaseIndex(os.path.join(self.export_dir, "index"))
+        return BaseIndex(self.index_dir)
 
     def lock(self):
         """Takes the lock of the writer: returns its file descriptor.
@@ -98,7 +98,7 @@ class LiveFiles:
         """
         generation = self.manifest["generation"] + 1
         changed = {"generation": generation, "last_number": last_number}
-        later = LiveFiles(self.export_dir, {**self.manifest, **changed})
+        later = LiveFiles(self.index_dir, {**self.manifest, **changed})
         sync_tree(partial)
         base = self._path(f"index-{generation}")
         shutil.rmtree(base, ignore_errors=True)  # Of an attempt that failed here.
@@ -147,43 +147,44 @@ class LiveFiles:
             return manifest
         if not manifest["generation"] and not os.path.getsize(log):
             return new  # Nothing was changed: the new export takes over.
+        export_dir = os.path.dirname(self.index_dir)
         raise ValueError(
             f"{self.directory} holds changes to an earlier export, maybe of another "
-            f"encoder, than {os.path.join(self.export_dir, 'index')}. Move it away to "
-            "begin from this export, then add the images again that it had: `python -m "
-            f"npid_tf.index add --export_dir={self.export_dir} FILES`."
+            f"encoder, than the one in {self.index_dir}. Move it away to begin from "
+            "this export, then add the images again that it had: `python -m "
+            f"npid_tf.index add --export_dir={export_dir} FILES`."
         )
 
     def _fingerprint(self):
-        path = os.path.join(self.export_dir, "index", "manifest.json")
+        path = os.path.join(self.index_dir, "manifest.json")
         try:
             with open(path, "rb") as file:
                 return hashlib.sha256(file.read()).hexdigest()
         except FileNotFoundError:
             raise ValueError(
-                f"No index in {self.export_dir}. Make one with `python -m "
+                f"No index in {self.index_dir}. Make one with `python -m "
                 "npid_tf.export`."
             ) from None
 
 
-def read_contents(export_dir):
-    """The `LiveContents` of an export as they are now, changes included.
+def read_contents(index_dir):
+    """The `LiveContents` of an index as they are now, changes included.
 
     Reads beside a process that has it open, and changes no file.
     Raises ValueError as `LiveIndex`.
     """
     while True:
-        files = LiveFiles(export_dir)
+        files = LiveFiles(index_dir)
         try:
             contents = LiveContents(files.load_base())
             if os.path.exists(files.log):
                 for payload, _ in read(files.log, files.manifest["last_number"]):
                     contents.apply(decode(payload, contents.base.manifest["dim"]))
         except (OSError, ValueError):
-            if LiveFiles(export_dir).manifest == files.manifest:
+            if LiveFiles(index_dir).manifest == files.manifest:
                 raise
         else:
-            if LiveFiles(export_dir).manifest == files.manifest:
+            if LiveFiles(index_dir).manifest == files.manifest:
                 return contents
         # A compaction has removed what the manifest named: look again.
 

@@ -23,19 +23,20 @@ class LiveIndex:
     begins afterwards sees it. Changes go to a log; when there are many, a thread builds
     a new index of all items (`compact`), while searches and changes go on. Any number
     of threads may call any method. One process at a time may have it open, which a
-    lock on EXPORT/live sees to; `read_contents` reads it beside that one.
+    lock file sees to; `read_contents` reads it beside that one.
 
     Args:
-        directory: an export of `python -m npid_tf.export`.
+        directory: the index of an export, EXPORT/index. It is only read: changes are
+            in EXPORT/index.live, which is made.
 
     Attributes:
-        encoder_hash: of the encoder whose embeddings it holds.
-        dim: their dimension.
+        manifest: of the index, as `python -m npid_tf.export` or a compaction wrote it.
+        encoder_hash, dim: of the encoder and the embeddings it holds.
 
     Raises:
         ValueError: where there is no index, another process has it open, its log is
-            damaged, or it holds changes to an earlier export.
-        OSError: where its folder cannot be written.
+            damaged, or it holds changes to an earlier export. OSError: where its
+            folder cannot be written.
     """
 
     def __init__(self, directory):
@@ -43,8 +44,7 @@ class LiveIndex:
         self._compacting = threading.Lock()
         self._compactor = threading.Thread()  # None is running.
         self._compaction_error = None
-        self._files = LiveFiles(directory)  # Before anything is written: does it exist?
-        self._lock_file = self._files.lock()
+        self._lock_file = LiveFiles(directory).lock()
         try:
             self._files = LiveFiles(directory)  # It may have changed before the lock.
             self._contents = LiveContents(self._files.load_base())
@@ -58,12 +58,16 @@ class LiveIndex:
             raise
 
     @property
+    def manifest(self):
+        return self._contents.base.manifest
+
+    @property
     def encoder_hash(self):
-        return self._contents.base.manifest["encoder_hash"]
+        return self.manifest["encoder_hash"]
 
     @property
     def dim(self):
-        return self._contents.base.manifest["dim"]
+        return self.manifest["dim"]
 
     def _replay(self, payload):
         self._contents.apply(changes.decode(payload, self.dim))
@@ -72,10 +76,9 @@ class LiveIndex:
         """Raises ValueError unless that encoder made the embeddings it holds."""
         if encoder_hash != self.encoder_hash:
             raise ValueError(
-                f"The index in {self._files.export_dir} was made by the encoder "
-                f"{self.encoder_hash[:12]}: similarities to embeddings of another "
-                f"would mean nothing. Received: the encoder {encoder_hash[:12]}. "
-                "Export again, and add again what was added since."
+                f"The index in {self._files.index_dir} was made by the encoder "
+                f"{self.encoder_hash[:12]}, not by {encoder_hash[:12]}: similarities "
+                "between the two mean nothing. Export again and add its files again."
             )
 
     def __len__(self):
@@ -105,8 +108,8 @@ class LiveIndex:
 
         Returns:
             (ids, similarities, exact): a list of str for each embedding, float32 [n,
-            min(k, items)], and whether every item was compared with it. An index that
-            samples its candidates with ScaNN was tuned to a recall, see `stats`.
+            min(k, items)], and whether every item was compared with it; if not, with
+            the recall that `stats` tells.
 
         Raises:
             ValueError: for embeddings that are not finite, of unit length and of the
@@ -155,7 +158,7 @@ class LiveIndex:
 
     def stats(self):
         """What it holds and how it searches, as a dict that JSON can take."""
-        contents, manifest = self._contents, self._contents.base.manifest
+        contents = self._contents
         num_added, num_gone = contents.num_changes()
         return {
             "items": len(contents),
@@ -164,8 +167,7 @@ class LiveIndex:
             "engine": "exact" if contents.base.scann is None else "scann",
             "why_exact": contents.base.why_exact,
             "exact": contents.base.is_exact,
-            "recall": manifest["recall"],
-            "base_items": len(contents.base.ids),
+            "recall": self.manifest["recall"],
             "added_since": num_added,
             "base_items_gone": num_gone,
             "generation": self._files.manifest["generation"],
@@ -181,7 +183,6 @@ class LiveIndex:
 
         Searches and changes go on meanwhile, and changes are kept. All vectors are in
         memory while it builds. Whatever stops it leaves the index as it was.
-
         Raises ValueError where the new index misses the recall of the old one.
         """
         with self._compacting:
@@ -239,7 +240,7 @@ class LiveIndex:
 
     def _check_open(self):
         if self._lock_file is None:
-            raise ValueError(f"The index in {self._files.export_dir} was closed.")
+            raise ValueError(f"The index in {self._files.index_dir} was closed.")
 
     def close(self):
         """Lets go of the files. A compaction that is under way comes to nothing."""
@@ -247,4 +248,4 @@ class LiveIndex:
             if self._lock_file is not None:
                 self._log.close()
                 os.close(self._lock_file)
-                self._lock_file = None
+            self._lock_file = None
