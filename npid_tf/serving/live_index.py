@@ -224,8 +224,7 @@ class LiveIndex:
         self._files, self._log, self._contents = files, log, contents
 
     def _compact_if_due(self):
-        many = max(COMPACT_AFTER, len(self) // 20)
-        due = sum(self._contents.num_changes()) > many
+        due = sum(self._contents.num_changes()) > max(COMPACT_AFTER, len(self) // 20)
         if due and not self._compactor.is_alive() and not self._compaction_error:
             # A daemon, since closing must not wait for minutes of building.
             compact = self._compact_in_background
