@@ -79,6 +79,21 @@ class LiveContents:
         view = self._view
         return view.num_added, len(self.base.ids) - view.num_base
 
+    def stats(self):
+        """What it holds and how it searches, as a dict that JSON can take."""
+        num_added, num_gone = self.num_changes()
+        return {
+            "items": len(self),
+            "dim": self.base.manifest["dim"],
+            "encoder_hash": self.base.manifest["encoder_hash"],
+            "engine": "exact" if self.base.scann is None else "scann",
+            "why_exact": self.base.why_exact,
+            "exact": self.base.is_exact,
+            "recall": self.base.manifest["recall"],
+            "added_since": num_added,
+            "base_items_gone": num_gone,
+        }
+
     def items(self):
         """(ids, labels, places) of all items, for `vectors_at` while changes go on."""
         ids, places = list(self._place_of), list(self._place_of.values())

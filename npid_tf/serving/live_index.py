@@ -158,18 +158,8 @@ class LiveIndex:
 
     def stats(self):
         """What it holds and how it searches, as a dict that JSON can take."""
-        contents = self._contents
-        num_added, num_gone = contents.num_changes()
         return {
-            "items": len(contents),
-            "dim": self.dim,
-            "encoder_hash": self.encoder_hash,
-            "engine": "exact" if contents.base.scann is None else "scann",
-            "why_exact": contents.base.why_exact,
-            "exact": contents.base.is_exact,
-            "recall": self.manifest["recall"],
-            "added_since": num_added,
-            "base_items_gone": num_gone,
+            **self._contents.stats(),
             "generation": self._files.manifest["generation"],
             "log_changes": self._log.num_records,
             "log_bytes": self._log.size,
