@@ -11,61 +11,70 @@ from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.data.decode import decode, pixels
 from npid_tf.serving.gallery import write_gallery
-from npid_tf.serving.image_files import embed_files, load_encoder
-from npid_tf.serving.index import read_ids
+from npid_tf.serving.image_files import describe_encoders, embed_files, load_encoder
 from npid_tf.serving.live_files import read_contents
+from npid_tf.serving.milvus_index import MilvusIndex, check_engine
 
 NO_IMAGE = np.zeros([1, 1, 3], np.uint8)
 
 
-def search(export_dir, image_paths, k):
+def search(export_dir, image_paths, k, uri=None):
     """The k most similar items of each image file, of the index as it is now.
+
+    Args:
+        uri: of a Milvus that holds the index; None: it is the export's own.
 
     Returns (results, how): for each file a list of dicts with the keys id, label and
     similarity, the most similar first; and one line on how it was searched.
     Raises ValueError for files that are missing or do not decode, an export without
     index, an index of another encoder, or a k that does not fit.
     """
-    contents = read_contents(os.path.join(export_dir, "index"))
-    if not 1 <= k <= len(contents):
+    if uri is None:
+        index = read_contents(os.path.join(export_dir, "index"))
+    else:
+        _, newest = describe_encoders(export_dir)[0]
+        index = MilvusIndex(uri, newest["encoder_hash"])
+    stats = index.stats()
+    if not 1 <= k <= stats["items"]:
         raise ValueError(
-            f"`k` must be in [1, {len(contents)}], the images in the index. Received: "
-            f"{k}."
+            f"`k` must be in [1, {stats['items']}], the images in the index. "
+            f"Received: {k}."
         )
-    encoder = load_encoder(export_dir, contents.base.manifest["encoder_hash"])
+    encoder = load_encoder(export_dir, stats["encoder_hash"])
     embeddings, good, bad = embed_files(encoder, image_paths)
     if bad:
         raise ValueError("\n".join(bad.values()))
     embeddings = embeddings[[good.index(path) for path in image_paths]]
-    ids, similarities, exact = contents.search(embeddings, k)
+    ids, similarities, exact = index.search(embeddings, k)
     results = [
         [
             {"id": name, "label": label, "similarity": float(similarity)}
             for name, label, similarity in zip(
-                names, contents.labels(names), values, strict=True
+                names, index.labels(names), values, strict=False
             )
         ]
         for names, values in zip(ids, similarities, strict=True)
     ]
-    return results, _how(contents, exact)
+    return results, _how(stats, exact)
 
 
-def _how(contents, exact):
-    stats = contents.stats()
-    if stats["why_exact"] is not None:
+def _how(stats, exact):
+    if stats["engine"] == "exact":
         return f"Searched exactly, without ScaNN: {stats['why_exact']}"
+    engine = {"scann": "ScaNN", "milvus": "Milvus"}[stats["engine"]]
     if exact:
-        return "Searched with ScaNN, every item compared."
+        return f"Searched with {engine}, every item compared."
     recall = stats["recall"]
-    return f"Searched with ScaNN, recall@{recall['k']} {recall['value']:.4f}."
+    return f"Searched with {engine}, recall@{recall['k']} {recall['value']:.4f}."
 
 
 def main(config, arguments):
     image_paths = [*config.image, *arguments]
     if config.export_dir is None or not image_paths:
         raise ValueError("Pass --export_dir=DIR and --image=FILE, one or more.")
-    k = min(config.k)
-    results, how = search(config.export_dir, image_paths, k)
+    check_engine(config.engine, config.uri)
+    uri = config.uri if config.engine == "milvus" else None
+    results, how = search(config.export_dir, image_paths, min(config.k), uri)
     for path, neighbors in zip(image_paths, results, strict=True):
         print(f"{path}\n{'id':<40}{'label':<20}{'similarity':>10}")
         for found in neighbors:
@@ -82,8 +91,8 @@ def main(config, arguments):
 
 
 def _captions_and_images(config, results):
-    _, _, manifest = read_ids(os.path.join(config.export_dir, "index"))
-    source = build.build_source(dataclasses.replace(config, **manifest["data"]))
+    _, description = describe_encoders(config.export_dir)[0]
+    source = build.build_source(dataclasses.replace(config, **description["data"]))
     names = source.paths or map(str, range(source.num_instances))
     row_of = {name: row for row, name in enumerate(names)}
 

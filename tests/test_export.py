@@ -205,6 +205,38 @@ def test_held_out_images_tune_the_index_where_flags_name_them(copy_of_export):
     assert manifest["settings"]["dtype"] == "bfloat16"
 
 
+def test_scann_in_the_graph_finds_what_the_neighbors_model_finds(
+    copy_of_export, model_and_images
+):
+    export(dataclasses.replace(copy_of_export, scann_saved_model=True))
+    assert os.listdir(os.path.join(copy_of_export.export_dir, "neighbors_scann")) == [
+        "2"
+    ]
+    files = tf.stack([tf.io.encode_png(image) for image in model_and_images[1][:30]])
+    exact, found = (
+        tf.saved_model.load(
+            os.path.join(copy_of_export.export_dir, name, "2")
+        ).signatures["serving_default"](image_bytes=files)
+        for name in ("neighbors", "neighbors_scann")
+    )
+    np.testing.assert_array_equal(found["ids"][:, 0], np.arange(30))
+    for name in ("similarities", "class_probabilities"):
+        np.testing.assert_allclose(found[name], exact[name], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"scann_saved_model": True, "index_dtype": "bfloat16"}, "cannot load others"),
+        ({"engine": "faiss"}, "Unknown engine 'faiss'. Known: scann, milvus"),
+        ({"engine": "milvus"}, "Pass --uri="),
+    ],
+)
+def test_what_does_not_go_together_is_refused_at_once(exported, flags, message):
+    with pytest.raises(ValueError, match=message):
+        export(dataclasses.replace(exported, **flags))
+
+
 def test_an_unknown_dtype_is_refused_at_once(exported):
     with pytest.raises(ValueError, match=r"index_dtype 'float16'. Known: float32"):
         export(dataclasses.replace(exported, index_dtype="float16"))

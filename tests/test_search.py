@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.export import export
+from npid_tf.export import main as export_main
 from npid_tf.search import main, search
 from npid_tf.serving.live_index import LiveIndex
 from npid_tf.train import train
@@ -125,6 +126,28 @@ def test_an_older_encoder_serves_the_index_that_it_made(exported, query, tmp_pat
     path.write_text(json.dumps({"encoder_hash": "newer"}), encoding="utf-8")
     ((first, *_),), _ = search(str(directory), [query], 5)
     assert first["id"] == "7"
+
+
+def test_milvus_answers_as_the_index_does(exported, query, tmp_path, capsys):
+    for name in ("pymilvus", "milvus_lite"):
+        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
+    directory, uri = str(tmp_path / "export"), str(tmp_path / "items.db")
+    config = dataclasses.replace(exported, export_dir=directory, engine="milvus")
+    export_main(dataclasses.replace(config, uri=uri), [])
+    assert f"256 images in Milvus at {uri} (FLAT, recall@5" in capsys.readouterr().out
+    assert sorted(os.listdir(directory)) == ["encoder", "neighbors"]
+    (found,), how = search(directory, [query], 5, uri)
+    (expected,), _ = search(exported.export_dir, [query], 5)
+    assert how == "Searched with Milvus, every item compared."
+    for item, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(item["similarity"], same["similarity"], atol=1e-5)
+    assert (found[0]["id"], found[0]["label"]) == ("7", expected[0]["label"])
+    gallery = tmp_path / "gallery.html"
+    main(dataclasses.replace(config, uri=uri, gallery=str(gallery)), [query])
+    assert "Searched with Milvus" in capsys.readouterr().out
+    assert gallery.read_text(encoding="utf-8").count("data:image/png") == 1 + 5
+    with pytest.raises(ValueError, match="--scann_saved_model takes the settings of"):
+        export(dataclasses.replace(config, uri=uri, scann_saved_model=True))
 
 
 def test_a_folder_without_an_export_is_refused(query, tmp_path):

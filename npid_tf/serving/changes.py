@@ -8,7 +8,7 @@ import numpy as np
 # An encoder's embeddings differ from unit length by rounding: by up to 4e-3 in
 # bfloat16. What differs by more is something else, as features before the projection.
 UNIT_TOLERANCE = 5e-3
-MAX_ID_LENGTH = 4096
+MAX_LENGTH = 4096  # Characters of an id or label.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +68,12 @@ def make_upsert(ids, embeddings, labels, dim):
             f"{len(ids)} ids, {len(vectors)} embeddings, {len(labels)} labels."
         )
     for label in labels:
-        if not (label is None or isinstance(label, str)):
-            raise ValueError(f"A label must be a str or None. Received: {label!r}.")
+        is_text = isinstance(label, str) and len(label) <= MAX_LENGTH
+        if label is not None and not is_text:
+            raise ValueError(
+                f"A label must be None or a str of at most {MAX_LENGTH} characters. "
+                f"Received: {repr(label)[:80]}."
+            )
     return Upsert(ids, vectors, labels)
 
 
@@ -79,10 +83,10 @@ def check_ids(ids):
         raise ValueError(f"Pass a list of ids. Received one str: {ids[:80]!r}.")
     ids = list(ids)
     for name in ids:
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_ID_LENGTH:
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_LENGTH:
             shown = repr(name)[:80]
             raise ValueError(
-                f"An id must be a str of 1 to {MAX_ID_LENGTH} characters. Received: "
+                f"An id must be a str of 1 to {MAX_LENGTH} characters. Received: "
                 f"{shown}."
             )
     return ids

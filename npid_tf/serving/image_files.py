@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from npid_tf.serving.saved_model import read_description
@@ -12,17 +13,29 @@ def load_encoder(export_dir, encoder_hash):
 
     Raises ValueError where none of them has it.
     """
-    directory = os.path.join(export_dir, "encoder")
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    versions = sorted(int(name) for name in names if name.isdigit())
-    for version in reversed(versions):
-        path = os.path.join(directory, str(version))
-        if read_description(path)["encoder_hash"] == encoder_hash:
+    for path, description in describe_encoders(export_dir):
+        if description["encoder_hash"] == encoder_hash:
             return tf.saved_model.load(path).signatures["serving_bytes"]
     raise ValueError(
         f"The index in {export_dir} was made by another encoder than those in "
-        f"{directory}: their similarities would mean nothing. Export again."
+        f"{export_dir}/encoder: their similarities would mean nothing. Export again."
     )
+
+
+def describe_encoders(export_dir):
+    """(path, description) of each version of the exported encoder, the newest first.
+
+    Raises ValueError where there is none.
+    """
+    directory = os.path.join(export_dir, "encoder")
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    versions = sorted((int(name) for name in names if name.isdigit()), reverse=True)
+    if not versions:
+        raise ValueError(
+            f"No encoder in {directory}. Make one with `python -m npid_tf.export`."
+        )
+    paths = [os.path.join(directory, str(version)) for version in versions]
+    return [(path, read_description(path)) for path in paths]
 
 
 def embed_files(encoder, paths):
@@ -44,7 +57,7 @@ def embed_files(encoder, paths):
         except OSError as error:
             bad[path] = f"No image file {path}: {error.strerror}."
     try:
-        embeddings = _embed(encoder, list(files.values()))
+        parts = [_embed(encoder, list(files.values()))]
     except tf.errors.OpError:
         # One that does not decode fails them all: find it.
         parts = []
@@ -54,11 +67,11 @@ def embed_files(encoder, paths):
             except tf.errors.OpError:
                 bad[path] = f"{path} does not decode as JPEG, PNG, BMP or GIF."
                 del files[path]
-        embeddings = tf.concat(parts, axis=0) if parts else _embed(encoder, [])
-    return embeddings.numpy(), list(files), bad
+    return np.concatenate([_embed(encoder, []), *parts]), list(files), bad
 
 
 def _embed(encoder, files):
-    return encoder(image_bytes=tf.constant(files, tf.string, [len(files)]))[
-        "embeddings"
-    ]
+    if not files:
+        dim = encoder.structured_outputs["embeddings"].shape[1]
+        return np.empty([0, dim], np.float32)
+    return encoder(image_bytes=tf.constant(files))["embeddings"].numpy()

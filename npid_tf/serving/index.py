@@ -47,7 +47,7 @@ class ScannIndex:
                 f"Received: {k}."
             )
         rows, similarities = self.searcher.search_batched(
-            queries, final_num_neighbors=k, **self._effort(k)
+            queries, final_num_neighbors=k, **search_effort(self.manifest, k)
         )
         # ScaNN pads with row 0 and NaN, but only up to the query that found the most.
         rows = np.where(np.isnan(similarities), -1, rows.astype(np.int64))
@@ -59,17 +59,6 @@ class ScannIndex:
             )
         return rows, similarities
 
-    def _effort(self, k):
-        settings = self.manifest["settings"]
-        if settings["kind"] == "brute force":
-            return {}  # With int8 vectors ScaNN crashes on any.
-        factor = max(1, k / self.manifest["recall"]["k"])
-        reordered = min(len(self.ids), round(settings["reordered"] * factor))
-        effort = {"pre_reorder_num_neighbors": reordered}
-        if settings["kind"] == "tree":
-            effort["leaves_to_search"] = settings["leaves_to_search"]
-        return effort
-
     def save(self, directory):
         """Writes the index into `directory`, which must exist and be empty.
 
@@ -77,6 +66,19 @@ class ScannIndex:
         """
         self.searcher.serialize(directory, relative_path=True)
         write_ids(directory, self.ids, self.labels, self.manifest)
+
+
+def search_effort(manifest, k):
+    """How hard ScaNN must search for k neighbors: arguments of its searches."""
+    settings = manifest["settings"]
+    if settings["kind"] == "brute force":
+        return {}  # With int8 vectors ScaNN crashes on any.
+    factor = max(1, k / manifest["recall"]["k"])
+    reordered = min(manifest["n"], round(settings["reordered"] * factor))
+    effort = {"pre_reorder_num_neighbors": reordered}
+    if settings["kind"] == "tree":
+        effort["leaves_to_search"] = settings["leaves_to_search"]
+    return effort
 
 
 def load_index(directory):
