@@ -16,6 +16,7 @@ from npid_tf.command_line import run
 from npid_tf.evaluation.embed import embed
 from npid_tf.serving.builder import build_index, check_dtype
 from npid_tf.serving.index import import_scann
+from npid_tf.serving.live_files import LiveFiles
 from npid_tf.serving.milvus_collection import connect, write_collection
 from npid_tf.serving.milvus_index import check_engine
 from npid_tf.serving.saved_model import (
@@ -212,6 +213,16 @@ def main(config, arguments):
         f"{manifest['n']:,} images {where}, recall@{recall['k']} "
         f"{recall['value']:.4f} over {manifest['queries']})"
     )
+    if config.engine == "scann":
+        _tell_of_changes(os.path.join(config.export_dir, "index"))
+
+
+def _tell_of_changes(index_dir):
+    """Says so where the index that was replaced had been changed since its export."""
+    try:
+        LiveFiles(index_dir)
+    except ValueError as error:
+        print(f"Note: {error}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.export import export, main
+from npid_tf.serving.live_index import LiveIndex
 from npid_tf.serving.saved_model import encoder_hash
 
 pytest.importorskip("scann")
@@ -162,10 +163,16 @@ def test_the_warm_up_requests_are_answered_by_their_signatures(exported):
 def test_a_second_export_makes_version_2_and_leaves_version_1(copy_of_export, capsys):
     directory = copy_of_export.export_dir
     before = _contents(directory, "encoder/1", "neighbors/1")
+    index = LiveIndex(os.path.join(directory, "index"))
+    index.delete(["7"])
+    index.close()
     main(copy_of_export, [])
-    assert "recall@5 1.0000 over 256 rows" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "recall@5 1.0000 over 256 rows" in shown
+    assert "index.live holds changes to an earlier export" in shown
     assert _contents(directory, "encoder/1", "neighbors/1") == before
-    assert sorted(os.listdir(directory)) == ["encoder", "index", "neighbors"]
+    names = ["encoder", "index", "index.live", "neighbors"]
+    assert sorted(os.listdir(directory)) == names
     for model in ("encoder", "neighbors"):
         assert sorted(os.listdir(os.path.join(directory, model))) == ["1", "2"]
 

@@ -1,6 +1,7 @@
 """Searches see one moment, as a sort of all items at that moment finds them."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -123,21 +124,18 @@ def test_searches_beside_changes_see_each_change_whole(contents, unit_vectors):
     pairs = unit_vectors(2, seed=5)
     contents.apply(make_upsert(["left", "right"], pairs, ["0", "0"], 8))
     turned = [pairs, pairs[::-1].copy()]
-    torn, stop = [], threading.Event()
+    stop = threading.Event()
 
     def search():
         while not stop.is_set():
             ids, _, _ = contents.search(pairs, 1)
-            if sorted(name for (name,) in ids) != ["left", "right"]:
-                torn.append(ids)
+            assert sorted(name for (name,) in ids) == ["left", "right"]
 
-    threads = [threading.Thread(target=search) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for turn in range(400):
-        change = make_upsert(["left", "right"], turned[turn % 2], None, 8)
-        contents.apply(change)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert not torn
+    with ThreadPoolExecutor(3) as pool:
+        searches = [pool.submit(search) for _ in range(3)]
+        for turn in range(400):
+            change = make_upsert(["left", "right"], turned[turn % 2], None, 8)
+            contents.apply(change)
+        stop.set()
+        for each in searches:
+            each.result()  # Raises what was raised in its thread.

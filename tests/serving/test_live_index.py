@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -242,29 +243,28 @@ def test_threads_search_while_others_change_and_it_compacts(index, unit_vectors)
     """Items that nobody touches are found all the time."""
     queries = unit_vectors(10)
     expected = [[str(row)] for row in range(10)]
-    wrong, stop = [], threading.Event()
+    stop = threading.Event()
 
     def search():
         while not stop.is_set():
             found, _, _ = index.search(queries, 1)
-            if found != expected:
-                wrong.append(found)
+            assert found == expected
 
     def change(name):
         for seed in range(30):
             index.upsert([name, f"{name} {seed}"], unit_vectors(2, seed=100 + seed))
             index.delete([f"{name} {seed}"])
 
-    searching = [threading.Thread(target=search) for _ in range(3)]
-    changing = [threading.Thread(target=change, args=(name,)) for name in ("a", "b")]
-    for thread in searching + changing:
-        thread.start()
-    for _ in range(3):
-        index.compact()
-    for thread in changing:
-        thread.join()
-    stop.set()
-    for thread in searching:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(5) as pool:
+        searches = [pool.submit(search) for _ in range(3)]
+        changing = [pool.submit(change, name) for name in ("a", "b")]
+        try:
+            for _ in range(3):
+                index.compact()
+            for each in changing:
+                each.result()
+        finally:
+            stop.set()
+        for each in searches:
+            each.result()  # Raises what was raised in its thread.
     assert len(index) == 32
