@@ -99,7 +99,7 @@ def check_embeddings(embeddings, dim):
     length. They are refused, not normalized: they come from another encoder, or from
     before its normalization, and their similarities would mean nothing.
     """
-    vectors = np.array(embeddings, np.float32)
+    vectors = np.array(embeddings, np.float32, order="C")  # As ScaNN wants it.
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise ValueError(
             f"The index holds embeddings of {dim} dimensions: expected the shape "

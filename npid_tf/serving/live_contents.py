@@ -162,8 +162,8 @@ class LiveContents:
         """
         view = self._view
         k = min(k, view.num_items)
-        if k == 0:
-            return [[] for _ in queries], np.empty([len(queries), 0], np.float32), True
+        if k == 0 or not len(queries):
+            return [[] for _ in queries], np.empty([len(queries), k], np.float32), True
         size = len(self.base.ids)
         found, exact = [], True
         if view.num_base:

@@ -91,6 +91,11 @@ def test_when_all_is_deleted_nothing_is_found_and_adding_goes_on(
     assert similarities.shape == (2, 2)
 
 
+def test_no_queries_have_no_answers(contents, unit_vectors):
+    ids, similarities, _ = contents.search(unit_vectors(1)[:0], 5)
+    assert (ids, similarities.shape) == ([], (0, 5))
+
+
 def test_ids_that_come_twice_are_refused(make_index):
     base = BaseIndex(make_index(5))
     base.ids[3] = "1"
