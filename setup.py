@@ -31,6 +31,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         "serving": ["tensorflow-serving-api==2.20.*"],
+        "milvus": ["pymilvus~=3.0", "milvus-lite~=3.2"],
         # The last nightly: the last release does not import beside Keras 3.
         "addons": [
             "tfa-nightly==0.23.0.dev20240415222534; python_version < '3.12'",

@@ -141,6 +141,13 @@ class Config:
     index_dtype: str = _flag(
         "float32", "export: the index keeps vectors as float32, bfloat16 or int8"
     )
+    scann_saved_model: bool = _flag(
+        False, "export: also a SavedModel that searches with ScaNN's ops"
+    )
+    engine: str = _flag("scann", "export, search: the index of DIR (scann), or milvus")
+    uri: str | None = _flag(
+        None, "milvus: http://HOST:19530, or the file of a Milvus Lite"
+    )
     image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
     # evaluate: detection and segmentation

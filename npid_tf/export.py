@@ -2,7 +2,8 @@
 --flagfile=WORKDIR/flags.cfg --export_dir=DIR`.
 
 DIR gets encoder/N and neighbors/N (SavedModels of stock ops, a new number N every
-time) and index/ (ScaNN).
+time) and index/ (ScaNN), or Milvus the index; with --scann_saved_model DIR also gets
+neighbors_scann/N.
 """
 
 import os
@@ -15,6 +16,9 @@ from npid_tf.command_line import run
 from npid_tf.evaluation.embed import embed
 from npid_tf.serving.builder import build_index, check_dtype
 from npid_tf.serving.index import import_scann
+from npid_tf.serving.live_files import LiveFiles
+from npid_tf.serving.milvus_collection import connect, write_collection
+from npid_tf.serving.milvus_index import check_engine
 from npid_tf.serving.saved_model import (
     Embedder,
     NeighborFinder,
@@ -22,6 +26,13 @@ from npid_tf.serving.saved_model import (
     save_model,
     write_warmup,
 )
+from npid_tf.serving.scann_saved_model import (
+    NAMESPACE,
+    ScannNeighborFinder,
+    check_dtype_of_ops,
+)
+
+MODELS = ("encoder", "neighbors", "neighbors_scann")
 
 
 def export(config):
@@ -35,7 +46,14 @@ def export(config):
     if config.export_dir is None:
         raise ValueError("Where to? Pass --export_dir=DIR.")
     check_dtype(config.index_dtype)
-    import_scann()  # Missing ScaNN should be told of now, not after the models.
+    check_engine(config.engine, config.uri)
+    # What is missing should be told of now, not after the models.
+    if config.engine == "milvus":
+        connect(config.uri).close()
+    else:
+        import_scann()
+    if config.scann_saved_model:
+        _check_scann_saved_model(config)
     source = build.build_source(config)
     k = min(config.k)
     if k > source.num_instances:
@@ -62,19 +80,27 @@ def export(config):
                 "skip_corrupt": config.skip_corrupt,
             },
         }
-        _save_models(config, model, vectors, source.labels, k, partial, description)
-        index = build_index(
-            vectors,
-            _ids(source),
-            _class_of_each(source),
-            k,
-            config.recall,
-            config.index_dtype,
-            _embed_held_out(config, model.encoder),
-            **description,
-        )
-        os.makedirs(os.path.join(partial, "index"))
-        index.save(os.path.join(partial, "index"))
+        embedder = Embedder(model.encoder, config.image_size, config.crop_fraction)
+        voters = (k, source.labels, config.knn_temperature)
+        _save_models(config, embedder, vectors, voters, partial, description)
+        items = (vectors, _ids(source), _class_of_each(source), k, config.recall)
+        held_out = _embed_held_out(config, model.encoder)
+        if config.engine == "milvus":
+            manifest = write_collection(config.uri, *items, held_out, **description)
+        else:
+            index = build_index(*items, config.index_dtype, held_out, **description)
+            os.makedirs(os.path.join(partial, "index"))
+            index.save(os.path.join(partial, "index"))
+            manifest = index.manifest
+        if config.scann_saved_model:
+            finder = ScannNeighborFinder(embedder, vectors, manifest, *voters)
+            save_model(
+                finder,
+                {"serving_default": finder.find},
+                os.path.join(partial, "neighbors_scann"),
+                description,
+                [NAMESPACE],
+            )
         _move_into_place(partial, config.export_dir, version)
     except (OSError, tf.errors.OpError) as error:
         raise OSError(
@@ -83,11 +109,19 @@ def export(config):
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return index.manifest
+    return manifest
 
 
-def _save_models(config, model, vectors, labels, k, directory, description):
-    embedder = Embedder(model.encoder, config.image_size, config.crop_fraction)
+def _check_scann_saved_model(config):
+    check_dtype_of_ops(config.index_dtype)
+    if config.engine != "scann":
+        raise ValueError(
+            "--scann_saved_model takes the settings of ScaNN's index. Received: "
+            f"--engine={config.engine}."
+        )
+
+
+def _save_models(config, embedder, vectors, voters, directory, description):
     encoder_directory = os.path.join(directory, "encoder")
     save_model(
         embedder,
@@ -102,7 +136,7 @@ def _save_models(config, model, vectors, labels, k, directory, description):
         write_warmup(encoder_directory, "encoder", config.image_size)
     except ImportError as error:
         print(f"No warm-up record: {error}")
-    finder = NeighborFinder(embedder, vectors, k, labels, config.knn_temperature)
+    finder = NeighborFinder(embedder, vectors, *voters)
     save_model(
         finder,
         {"serving_default": finder.find},
@@ -112,10 +146,10 @@ def _save_models(config, model, vectors, labels, k, directory, description):
 
 
 def next_version(export_dir):
-    """1 + the largest number below DIR/encoder and DIR/neighbors."""
+    """1 + the largest number below DIR/encoder and the other models."""
     names = [
         name
-        for model in ("encoder", "neighbors")
+        for model in MODELS
         if os.path.isdir(os.path.join(export_dir, model))
         for name in os.listdir(os.path.join(export_dir, model))
     ]
@@ -132,12 +166,16 @@ def _embed_held_out(config, encoder):
 
 
 def _move_into_place(partial, export_dir, version):
-    for model in ("encoder", "neighbors"):
+    for model in MODELS:
+        if not os.path.exists(os.path.join(partial, model)):
+            continue
         os.makedirs(os.path.join(export_dir, model), exist_ok=True)
         os.rename(
             os.path.join(partial, model),
             os.path.join(export_dir, model, str(version)),
         )
+    if not os.path.exists(os.path.join(partial, "index")):
+        return
     index, old = os.path.join(export_dir, "index"), os.path.join(partial, "old")
     if os.path.exists(index):
         os.rename(index, old)
@@ -165,12 +203,26 @@ def main(config, arguments):
         raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
     manifest = export(config)
     settings, recall = manifest["settings"], manifest["recall"]
+    if config.engine == "milvus":
+        where = f"in Milvus at {config.uri} ({settings['kind']}"
+    else:
+        where = f"({settings['kind']}, {settings['dtype']}, "
+        where += f"{manifest['bytes'] / 1e6:,.1f} MB"
     print(
         f"Exported to {config.export_dir}: encoder, neighbors, and an index of "
-        f"{manifest['n']:,} images ({settings['kind']}, {settings['dtype']}, "
-        f"{manifest['bytes'] / 1e6:,.1f} MB, recall@{recall['k']} "
+        f"{manifest['n']:,} images {where}, recall@{recall['k']} "
         f"{recall['value']:.4f} over {manifest['queries']})"
     )
+    if config.engine == "scann":
+        _tell_of_changes(os.path.join(config.export_dir, "index"))
+
+
+def _tell_of_changes(index_dir):
+    """Says so where the index that was replaced had been changed since its export."""
+    try:
+        LiveFiles(index_dir)
+    except ValueError as error:
+        print(f"Note: {error}")
 
 
 if __name__ == "__main__":

@@ -1,84 +1,86 @@
-"""Finds the training images most like a query: `python -m npid_tf.search
+"""Finds the images most like a query: `python -m npid_tf.search
 --export_dir=DIR --image=FILE --k=20`."""
 
 import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.data.decode import decode, pixels
 from npid_tf.serving.gallery import write_gallery
-from npid_tf.serving.index import load_index
-from npid_tf.serving.saved_model import read_description
+from npid_tf.serving.image_files import describe_encoders, embed_files, load_encoder
+from npid_tf.serving.live_files import read_contents
+from npid_tf.serving.milvus_index import MilvusIndex, check_engine
+
+NO_IMAGE = np.zeros([1, 1, 3], np.uint8)
 
 
-def search(export_dir, image_paths, k):
-    """The k most similar training images of each image file.
+def search(export_dir, image_paths, k, uri=None):
+    """The k most similar items of each image file, of the index as it is now.
 
-    Returns a list, for each file, of dicts with the keys row, id, label and
-    similarity, the most similar first.
+    Args:
+        uri: of a Milvus that holds the index; None: it is the export's own.
+
+    Returns (results, how): for each file a list of dicts with the keys id, label and
+    similarity, the most similar first; and one line on how it was searched.
     Raises ValueError for files that are missing or do not decode, an export without
     index, an index of another encoder, or a k that does not fit.
     """
-    index = load_index(os.path.join(export_dir, "index"))
-    encoder = load_encoder_of(export_dir, index)
-    embeddings = tf.concat([_embed(encoder, path) for path in image_paths], axis=0)
-    rows, similarities = index.search(embeddings.numpy(), k)
-    return [
+    if uri is None:
+        index = read_contents(os.path.join(export_dir, "index"))
+    else:
+        _, newest = describe_encoders(export_dir)[0]
+        index = MilvusIndex(uri, newest["encoder_hash"])
+    stats = index.stats()
+    if not 1 <= k <= stats["items"]:
+        raise ValueError(
+            f"`k` must be in [1, {stats['items']}], the images in the index. "
+            f"Received: {k}."
+        )
+    encoder = load_encoder(export_dir, stats["encoder_hash"])
+    embeddings, good, bad = embed_files(encoder, image_paths)
+    if bad:
+        raise ValueError("\n".join(bad.values()))
+    embeddings = embeddings[[good.index(path) for path in image_paths]]
+    ids, similarities, exact = index.search(embeddings, k)
+    results = [
         [
-            {
-                "row": int(row),
-                "id": index.ids[row],
-                "label": index.labels[row] if index.labels else None,
-                "similarity": float(similarity),
-            }
-            for row, similarity in zip(*found, strict=True)
-            if row >= 0
+            {"id": name, "label": label, "similarity": float(similarity)}
+            for name, label, similarity in zip(
+                names, index.labels(names), values, strict=False
+            )
         ]
-        for found in zip(rows, similarities, strict=True)
+        for names, values in zip(ids, similarities, strict=True)
     ]
+    return results, _how(stats, exact)
 
 
-def load_encoder_of(export_dir, index):
-    """The newest exported encoder, if it is the one that made the index.
-
-    Raises ValueError otherwise.
-    """
-    directory = os.path.join(export_dir, "encoder")
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    versions = sorted(int(name) for name in names if name.isdigit())
-    for version in reversed(versions):
-        path = os.path.join(directory, str(version))
-        if read_description(path)["encoder_hash"] == index.manifest["encoder_hash"]:
-            return tf.saved_model.load(path).signatures["serving_bytes"]
-    raise ValueError(
-        f"The index in {export_dir} was made by another encoder than those in "
-        f"{directory}: their similarities would mean nothing. Export again."
-    )
-
-
-def _embed(encoder, path):
-    if not os.path.isfile(path):
-        raise ValueError(f"No image file {path}.")
-    try:
-        return encoder(image_bytes=tf.io.read_file(path)[None])["embeddings"]
-    except tf.errors.OpError as error:
-        raise ValueError(f"{path} does not decode as JPEG, PNG, BMP or GIF.") from error
+def _how(stats, exact):
+    if stats["engine"] == "exact":
+        return f"Searched exactly, without ScaNN: {stats['why_exact']}"
+    engine = {"scann": "ScaNN", "milvus": "Milvus"}[stats["engine"]]
+    if exact:
+        return f"Searched with {engine}, every item compared."
+    recall = stats["recall"]
+    return f"Searched with {engine}, recall@{recall['k']} {recall['value']:.4f}."
 
 
 def main(config, arguments):
     image_paths = [*config.image, *arguments]
     if config.export_dir is None or not image_paths:
         raise ValueError("Pass --export_dir=DIR and --image=FILE, one or more.")
-    k = min(config.k)
-    results = search(config.export_dir, image_paths, k)
+    check_engine(config.engine, config.uri)
+    uri = config.uri if config.engine == "milvus" else None
+    results, how = search(config.export_dir, image_paths, min(config.k), uri)
     for path, neighbors in zip(image_paths, results, strict=True):
         print(f"{path}\n{'id':<40}{'label':<20}{'similarity':>10}")
         for found in neighbors:
             label = "" if found["label"] is None else found["label"]
-            print(f"{found['id']!s:<40}{label:<20}{found['similarity']:>10.4f}")
+            print(f"{found['id']:<40}{label:<20}{found['similarity']:>10.4f}")
+    print(how)
     if config.gallery is not None:
         write_gallery(
             config.gallery,
@@ -89,18 +91,23 @@ def main(config, arguments):
 
 
 def _captions_and_images(config, results):
-    index = load_index(os.path.join(config.export_dir, "index"))
-    source = build.build_source(dataclasses.replace(config, **index.manifest["data"]))
+    _, description = describe_encoders(config.export_dir)[0]
+    source = build.build_source(dataclasses.replace(config, **description["data"]))
+    names = source.paths or map(str, range(source.num_instances))
+    row_of = {name: row for row, name in enumerate(names)}
 
     def caption(found):
         label = "" if found["label"] is None else f"{found['label']}, "
         return f"{label}{found['similarity']:.3f}, {found['id']}"
 
+    def image(name):
+        if name in row_of:
+            return pixels(tf.convert_to_tensor(source.read(row_of[name])))
+        # Added since, from a file that may have gone.
+        return decode(tf.io.read_file(name)) if os.path.isfile(name) else NO_IMAGE
+
     return [
-        [
-            (caption(found), pixels(tf.convert_to_tensor(source.read(found["row"]))))
-            for found in neighbors
-        ]
+        [(caption(found), image(found["id"])) for found in neighbors]
         for neighbors in results
     ]
 

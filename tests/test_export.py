@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.export import export, main
+from npid_tf.serving.live_index import LiveIndex
 from npid_tf.serving.saved_model import encoder_hash
 
 pytest.importorskip("scann")
@@ -162,10 +163,16 @@ def test_the_warm_up_requests_are_answered_by_their_signatures(exported):
 def test_a_second_export_makes_version_2_and_leaves_version_1(copy_of_export, capsys):
     directory = copy_of_export.export_dir
     before = _contents(directory, "encoder/1", "neighbors/1")
+    index = LiveIndex(os.path.join(directory, "index"))
+    index.delete(["7"])
+    index.close()
     main(copy_of_export, [])
-    assert "recall@5 1.0000 over 256 rows" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "recall@5 1.0000 over 256 rows" in shown
+    assert "index.live holds changes to an earlier export" in shown
     assert _contents(directory, "encoder/1", "neighbors/1") == before
-    assert sorted(os.listdir(directory)) == ["encoder", "index", "neighbors"]
+    names = ["encoder", "index", "index.live", "neighbors"]
+    assert sorted(os.listdir(directory)) == names
     for model in ("encoder", "neighbors"):
         assert sorted(os.listdir(os.path.join(directory, model))) == ["1", "2"]
 
@@ -203,6 +210,38 @@ def test_held_out_images_tune_the_index_where_flags_name_them(copy_of_export):
     )
     assert manifest["queries"] == "44 images that are not in the index"
     assert manifest["settings"]["dtype"] == "bfloat16"
+
+
+def test_scann_in_the_graph_finds_what_the_neighbors_model_finds(
+    copy_of_export, model_and_images
+):
+    export(dataclasses.replace(copy_of_export, scann_saved_model=True))
+    assert os.listdir(os.path.join(copy_of_export.export_dir, "neighbors_scann")) == [
+        "2"
+    ]
+    files = tf.stack([tf.io.encode_png(image) for image in model_and_images[1][:30]])
+    exact, found = (
+        tf.saved_model.load(
+            os.path.join(copy_of_export.export_dir, name, "2")
+        ).signatures["serving_default"](image_bytes=files)
+        for name in ("neighbors", "neighbors_scann")
+    )
+    np.testing.assert_array_equal(found["ids"][:, 0], np.arange(30))
+    for name in ("similarities", "class_probabilities"):
+        np.testing.assert_allclose(found[name], exact[name], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"scann_saved_model": True, "index_dtype": "bfloat16"}, "cannot load others"),
+        ({"engine": "faiss"}, "Unknown engine 'faiss'. Known: scann, milvus"),
+        ({"engine": "milvus"}, "Pass --uri="),
+    ],
+)
+def test_what_does_not_go_together_is_refused_at_once(exported, flags, message):
+    with pytest.raises(ValueError, match=message):
+        export(dataclasses.replace(exported, **flags))
 
 
 def test_an_unknown_dtype_is_refused_at_once(exported):

@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.export import export
+from npid_tf.export import main as export_main
 from npid_tf.search import main, search
+from npid_tf.serving.live_index import LiveIndex
 from npid_tf.train import train
 
 
@@ -30,13 +32,14 @@ def scann():
 
 
 def test_a_training_image_finds_itself_first(exported, query):
-    ((first, *others),) = search(exported.export_dir, [query], 5)
+    ((first, *others),), how = search(exported.export_dir, [query], 5)
     label = str(build.build_source(exported).labels[7])
-    assert (first["row"], first["id"], first["label"]) == (7, 7, label)
+    assert (first["id"], first["label"]) == ("7", label)
+    assert how == "Searched with ScaNN, every item compared."
     np.testing.assert_allclose(first["similarity"], 1, atol=1e-5)
     similarities = [found["similarity"] for found in (first, *others)]
     assert similarities == sorted(similarities, reverse=True)
-    assert len({found["row"] for found in (first, *others)}) == 5
+    assert len({found["id"] for found in (first, *others)}) == 5
 
 
 def test_it_prints_id_label_and_similarity_of_flag_and_bare_files(
@@ -51,7 +54,7 @@ def test_it_prints_id_label_and_similarity_of_flag_and_bare_files(
         assert lines[start] == path
         assert lines[start + 1].split() == ["id", "label", "similarity"]
         assert lines[start + 2].split() == ["7", label, "1.0000"]
-    assert len(lines) == 2 * (2 + 5)
+    assert lines[2 * (2 + 5) :] == ["Searched with ScaNN, every item compared."]
 
 
 def test_the_gallery_shows_the_query_and_its_neighbors(exported, query, tmp_path):
@@ -91,7 +94,7 @@ def exported_folder(trained_workdir, tmp_path):
 def test_files_of_a_folder_are_found_by_path_and_shown(exported_folder, capsys):
     config = exported_folder
     query = build.build_source(config).paths[12]
-    ((first, *_),) = search(config.export_dir, [query], 5)
+    ((first, *_),), _ = search(config.export_dir, [query], 5)
     assert first["id"] == query
     assert first["label"] == os.path.basename(os.path.dirname(query))
     # Where the data are is known from the export: these flags are those of search.
@@ -121,8 +124,30 @@ def test_an_older_encoder_serves_the_index_that_it_made(exported, query, tmp_pat
     shutil.copytree(directory / "encoder" / "1", directory / "encoder" / "2")
     path = directory / "encoder" / "2" / "assets.extra" / "npid_tf.json"
     path.write_text(json.dumps({"encoder_hash": "newer"}), encoding="utf-8")
-    ((first, *_),) = search(str(directory), [query], 5)
-    assert first["id"] == 7
+    ((first, *_),), _ = search(str(directory), [query], 5)
+    assert first["id"] == "7"
+
+
+def test_milvus_answers_as_the_index_does(exported, query, tmp_path, capsys):
+    for name in ("pymilvus", "milvus_lite"):
+        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
+    directory, uri = str(tmp_path / "export"), str(tmp_path / "items.db")
+    config = dataclasses.replace(exported, export_dir=directory, engine="milvus")
+    export_main(dataclasses.replace(config, uri=uri), [])
+    assert f"256 images in Milvus at {uri} (FLAT, recall@5" in capsys.readouterr().out
+    assert sorted(os.listdir(directory)) == ["encoder", "neighbors"]
+    (found,), how = search(directory, [query], 5, uri)
+    (expected,), _ = search(exported.export_dir, [query], 5)
+    assert how == "Searched with Milvus, every item compared."
+    for item, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(item["similarity"], same["similarity"], atol=1e-5)
+    assert (found[0]["id"], found[0]["label"]) == ("7", expected[0]["label"])
+    gallery = tmp_path / "gallery.html"
+    main(dataclasses.replace(config, uri=uri, gallery=str(gallery)), [query])
+    assert "Searched with Milvus" in capsys.readouterr().out
+    assert gallery.read_text(encoding="utf-8").count("data:image/png") == 1 + 5
+    with pytest.raises(ValueError, match="--scann_saved_model takes the settings of"):
+        export(dataclasses.replace(config, uri=uri, scann_saved_model=True))
 
 
 def test_a_folder_without_an_export_is_refused(query, tmp_path):
@@ -146,10 +171,37 @@ def test_k_beyond_the_images_is_refused(exported, query):
         search(exported.export_dir, [query], 257)
 
 
-def test_without_scann_the_error_names_how_to_install_it(exported, query, monkeypatch):
+def test_without_scann_it_searches_exactly_and_says_so(exported, query, monkeypatch):
+    (expected,), _ = search(exported.export_dir, [query], 5)
     monkeypatch.setitem(sys.modules, "scann", None)
-    with pytest.raises(ImportError, match="pip install scann"):
-        search(exported.export_dir, [query], 5)
+    (found,), how = search(exported.export_dir, [query], 5)
+    assert [item["id"] for item in found] == [item["id"] for item in expected]
+    assert how.startswith("Searched exactly, without ScaNN: The index needs ScaNN: pip")
+
+
+def test_the_same_file_twice_is_searched_twice(exported, query):
+    (first, second), _ = search(exported.export_dir, [query, query], 5)
+    assert first == second
+
+
+def test_what_was_added_since_is_found_and_shown(exported, tmp_path):
+    directory, added = str(tmp_path / "export"), str(tmp_path / "new.png")
+    shutil.copytree(exported.export_dir, directory)
+    pixels = np.random.default_rng(0).integers(0, 256, [8, 8, 3], np.uint8)
+    tf.io.write_file(added, tf.io.encode_png(pixels))
+    encoder = tf.saved_model.load(f"{directory}/encoder/1").signatures["serving_bytes"]
+    embedding = encoder(image_bytes=tf.io.read_file(added)[None])["embeddings"].numpy()
+    index = LiveIndex(f"{directory}/index")
+    index.upsert([added, "gone.png"], np.concatenate([embedding, embedding]))
+    index.close()
+    gallery = tmp_path / "gallery.html"
+    config = dataclasses.replace(exported, export_dir=directory, gallery=str(gallery))
+    main(config, [added])
+    html = gallery.read_text(encoding="utf-8")
+    images = [part.split('"')[0] for part in html.split("data:image/png;base64,")[1:]]
+    assert len(images) == 1 + 5
+    assert images[0] in images[1:3]
+    assert "gone.png" in html  # Without its image, which is nowhere.
 
 
 def test_without_a_query_it_says_which_flag_to_pass(exported):

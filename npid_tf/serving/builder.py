@@ -42,7 +42,8 @@ def build_index(
     if len(vectors) < 2:
         raise ValueError(f"An index needs 2 images or more. Received: {len(vectors)}.")
     settings = choose_settings(len(vectors), dtype)
-    searcher = _build_searcher(vectors, k, settings)
+    builder = import_scann().scann_ops_pybind.builder
+    searcher = build_searcher(builder, vectors, k, settings)
     manifest = {**description, "n": len(vectors), "dim": vectors.shape[1]}
     trials = tuning.Trials(vectors, k, queries)
     curve = []
@@ -77,11 +78,14 @@ def check_dtype(dtype):
         raise ValueError(f"Unknown index_dtype {dtype!r}. Known: {', '.join(DTYPES)}.")
 
 
-def _build_searcher(vectors, k, settings):
-    scann = import_scann()
-    types = scann.scann_ops_pybind.scann_builder.ReorderType
+def build_searcher(builder, vectors, k, settings):
+    """ScaNN's own searcher for settings of `choose_settings`.
+
+    builder: that of `scann.scann_ops_pybind`, or of `scann.scann_ops` for TensorFlow.
+    """
+    types = import_scann().ReorderType
     dtype = types[settings["dtype"].upper()]
-    builder = scann.scann_ops_pybind.builder(vectors, k, "dot_product")
+    builder = builder(vectors, k, "dot_product")
     if settings["kind"] == "brute force":
         return builder.score_brute_force(dtype).build()
     if settings["kind"] == "tree":

@@ -47,7 +47,7 @@ class ScannIndex:
                 f"Received: {k}."
             )
         rows, similarities = self.searcher.search_batched(
-            queries, final_num_neighbors=k, **self._effort(k)
+            queries, final_num_neighbors=k, **search_effort(self.manifest, k)
         )
         # ScaNN pads with row 0 and NaN, but only up to the query that found the most.
         rows = np.where(np.isnan(similarities), -1, rows.astype(np.int64))
@@ -59,29 +59,26 @@ class ScannIndex:
             )
         return rows, similarities
 
-    def _effort(self, k):
-        settings = self.manifest["settings"]
-        if settings["kind"] == "brute force":
-            return {}  # With int8 vectors ScaNN crashes on any.
-        factor = max(1, k / self.manifest["recall"]["k"])
-        reordered = min(len(self.ids), round(settings["reordered"] * factor))
-        effort = {"pre_reorder_num_neighbors": reordered}
-        if settings["kind"] == "tree":
-            effort["leaves_to_search"] = settings["leaves_to_search"]
-        return effort
-
     def save(self, directory):
         """Writes the index into `directory`, which must exist and be empty.
 
-        ScaNN writes the vectors once, as they are kept. The manifest, there and here,
-        tells the bytes of all files but itself.
+        ScaNN writes the vectors once, as they are kept.
         """
         self.searcher.serialize(directory, relative_path=True)
-        _write_json(directory, "ids.json", _pack(self.ids, self.labels))
-        self.manifest["bytes"] = sum(
-            file.stat().st_size for file in os.scandir(directory)
-        )
-        _write_json(directory, "manifest.json", self.manifest)
+        write_ids(directory, self.ids, self.labels, self.manifest)
+
+
+def search_effort(manifest, k):
+    """How hard ScaNN must search for k neighbors: arguments of its searches."""
+    settings = manifest["settings"]
+    if settings["kind"] == "brute force":
+        return {}  # With int8 vectors ScaNN crashes on any.
+    factor = max(1, k / manifest["recall"]["k"])
+    reordered = min(manifest["n"], round(settings["reordered"] * factor))
+    effort = {"pre_reorder_num_neighbors": reordered}
+    if settings["kind"] == "tree":
+        effort["leaves_to_search"] = settings["leaves_to_search"]
+    return effort
 
 
 def load_index(directory):
@@ -90,14 +87,35 @@ def load_index(directory):
     Raises ValueError where there is none, ImportError without scann.
     """
     scann = import_scann()
+    ids, labels, manifest = read_ids(directory)
+    if os.path.exists(os.path.join(directory, "scann_docids.pkl")):
+        raise ValueError(
+            f"{directory} holds scann_docids.pkl, which npid_tf does not write and "
+            "ScaNN would run as code. Remove it."
+        )
+    searcher = scann.scann_ops_pybind.load_searcher(directory)
+    return ScannIndex(searcher, ids, labels, manifest)
+
+
+def read_ids(directory):
+    """(ids, labels, manifest) of the index in `directory`, without its vectors.
+
+    Raises ValueError where there is none.
+    """
     if not os.path.isfile(os.path.join(directory, "manifest.json")):
         raise ValueError(
             f"No index in {directory}. Make one with `python -m npid_tf.export`."
         )
     manifest = _read_json(directory, "manifest.json")
-    ids, labels = _unpack(_read_json(directory, "ids.json"), manifest["n"])
-    searcher = scann.scann_ops_pybind.load_searcher(directory)
-    return ScannIndex(searcher, ids, labels, manifest)
+    return *_unpack(_read_json(directory, "ids.json"), manifest["n"]), manifest
+
+
+def write_ids(directory, ids, labels, manifest):
+    """Writes what `read_ids` reads. The manifest, there and here, tells the bytes of
+    all other files in the folder."""
+    _write_json(directory, "ids.json", _pack(ids, labels))
+    manifest["bytes"] = sum(file.stat().st_size for file in os.scandir(directory))
+    _write_json(directory, "manifest.json", manifest)
 
 
 def import_scann():
@@ -114,17 +132,24 @@ def import_scann():
 
 
 def _pack(ids, labels):
-    """What ids.json holds: no ids where they are the row numbers, each class once."""
+    """What ids.json holds: no ids where they are the row numbers, each class once.
+
+    A label may be None, which has no number.
+    """
     if labels is not None:
-        classes, numbers = np.unique(labels, return_inverse=True)
-        labels = {"classes": classes.tolist(), "numbers": numbers.tolist()}
+        classes = sorted({label for label in labels if label is not None})
+        number_of = {label: number for number, label in enumerate(classes)}
+        numbers = [number_of.get(label) for label in labels]
+        labels = {"classes": classes, "numbers": numbers}
     return {"ids": None if ids == list(range(len(ids))) else ids, "labels": labels}
 
 
 def _unpack(packed, n):
     ids, labels = packed["ids"], packed["labels"]
     if labels is not None:
-        labels = [labels["classes"][number] for number in labels["numbers"]]
+        classes = labels["classes"]
+        numbers = labels["numbers"]
+        labels = [None if number is None else classes[number] for number in numbers]
     return list(range(n)) if ids is None else ids, labels
 
 

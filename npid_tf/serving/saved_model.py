@@ -92,12 +92,14 @@ class NeighborFinder(tf.Module):
         return found
 
 
-def save_model(module, signatures, directory, description):
+def save_model(module, signatures, directory, description, namespaces=()):
     """Writes a SavedModel and, beside its variables, a description of what it is.
 
     signatures: {name: tf.function}. description: dict, for `read_description`.
+    namespaces: of the ops in it that are not TensorFlow's own.
     """
-    tf.saved_model.save(module, directory, signatures=signatures)
+    options = tf.saved_model.SaveOptions(namespace_whitelist=list(namespaces))
+    tf.saved_model.save(module, directory, signatures, options)
     path = os.path.join(directory, DESCRIPTION)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:

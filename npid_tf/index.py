@@ -1,0 +1,123 @@
+"""Changes the index of an export: `python -m npid_tf.index add|remove|stats|compact
+--export_dir=DIR FILES...`.
+
+The id of an added image is its path as it is written; `remove` takes such ids. Stop a
+server that has the index open first, or make the change through it.
+"""
+
+import contextlib
+import json
+import os
+
+import keras
+
+from npid_tf.command_line import run
+from npid_tf.data.image_folder import EXTENSIONS
+from npid_tf.serving.image_files import embed_files, load_encoder
+from npid_tf.serving.live_files import read_contents
+from npid_tf.serving.live_index import LiveIndex
+
+AT_ONCE = 64
+
+
+def add(export_dir, names):
+    """Embeds image files, and those in folders, and puts them into the index.
+
+    Files of the same path replace what they were. Raises ValueError that names the
+    files that could not be embedded; all others are in the index.
+    """
+    paths = list(dict.fromkeys(path for name in names for path in _images(name)))
+    bad = {}
+    with _opened(export_dir) as index:
+        encoder = load_encoder(export_dir, index.encoder_hash)
+        for some in _with_progress(paths):
+            embeddings, good, some_bad = embed_files(encoder, some)
+            index.upsert(good, embeddings)
+            bad |= some_bad
+        print(f"Added {len(paths) - len(bad)} images; the index holds {len(index)}.")
+    if bad:
+        raise ValueError(
+            f"{len(bad)} of {len(paths)} files were not added:\n"
+            + "\n".join(bad.values())
+        )
+
+
+def remove(export_dir, names):
+    """Takes items out of the index. Raises ValueError that names unknown ids."""
+    unknown = []
+    with _opened(export_dir) as index:
+        for some in _with_progress(list(dict.fromkeys(names))):
+            unknown += [name for name in some if name not in index]
+            index.delete(some)
+        print(
+            f"Removed {len(set(names)) - len(unknown)}; the index holds {len(index)}."
+        )
+    if unknown:
+        raise ValueError(f"Not in the index: {', '.join(unknown)}.")
+
+
+def stats(export_dir, names):
+    """Prints what the index holds and how it searches, as JSON."""
+    _check_none(names, "stats")
+    contents = read_contents(os.path.join(export_dir, "index"))
+    print(json.dumps(contents.stats(), indent=1))
+
+
+def compact(export_dir, names):
+    """Builds a new index of all items, so that none is searched one by one."""
+    _check_none(names, "compact")
+    with _opened(export_dir) as index:
+        print(f"Building an index of {len(index)} items.")
+        index.compact()
+        print(json.dumps(index.stats(), indent=1))
+
+
+COMMANDS = {"add": add, "remove": remove, "stats": stats, "compact": compact}
+
+
+def _opened(export_dir):
+    return contextlib.closing(LiveIndex(os.path.join(export_dir, "index")))
+
+
+def _with_progress(names):
+    """Some of the names at a time, with a bar that shows how far it is."""
+    bar = keras.utils.Progbar(len(names), unit_name="item")
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
+        yield some
+        bar.add(len(some))
+
+
+def _images(path):
+    """The path itself, or the images in the folder that it is."""
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(
+        os.path.join(root, name)
+        for root, _, names in os.walk(path)
+        for name in names
+        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+    )
+
+
+def _check_none(names, command):
+    if names:
+        raise ValueError(f"`{command}` takes no files. Received: {' '.join(names)}.")
+
+
+def main(config, arguments):
+    command, *names = arguments or [None]
+    if command not in COMMANDS:
+        raise ValueError(
+            f"Unknown command {command!r}. Known: {', '.join(COMMANDS)}, as in `python "
+            "-m npid_tf.index add --export_dir=DIR FILES`."
+        )
+    if config.export_dir is None:
+        raise ValueError("Of which export? Pass --export_dir=DIR.")
+    if command in ("add", "remove") and not names:
+        raise ValueError(f"What to {command}? Pass files after the flags.")
+    COMMANDS[command](config.export_dir, names)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,117 @@
+"""Changes to a live index: what is checked of them, and how the log keeps them."""
+
+import dataclasses
+import json
+
+import numpy as np
+
+# An encoder's embeddings differ from unit length by rounding: by up to 4e-3 in
+# bfloat16. What differs by more is something else, as features before the projection.
+UNIT_TOLERANCE = 5e-3
+MAX_LENGTH = 4096  # Characters of an id or label.
+
+
+@dataclasses.dataclass(frozen=True)
+class Upsert:
+    """Adds items, or replaces those with the same ids.
+
+    ids: list of str; vectors: float32 [num_items, dim]; labels: list of str or None.
+    """
+
+    ids: list
+    vectors: np.ndarray
+    labels: list
+
+    def encode(self):
+        head = {"upsert": self.ids, "labels": self.labels}
+        vectors = np.ascontiguousarray(self.vectors, "<f4")
+        return json.dumps(head).encode() + b"\n" + vectors.tobytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Delete:
+    """Takes items out. ids: list of str."""
+
+    ids: list
+
+    def encode(self):
+        return json.dumps({"delete": self.ids}).encode() + b"\n"
+
+
+def decode(payload, dim):
+    """The Upsert or Delete that `encode` made bytes of."""
+    head, _, rest = payload.partition(b"\n")
+    change = json.loads(head)
+    if "delete" in change:
+        return Delete(change["delete"])
+    vectors = np.frombuffer(rest, "<f4").reshape(-1, dim).astype(np.float32)
+    return Upsert(change["upsert"], vectors, change["labels"])
+
+
+def make_upsert(ids, embeddings, labels, dim):
+    """An Upsert of what a caller passed.
+
+    Raises ValueError for ids that are no text or come twice, and for embeddings that
+    `check_embeddings` refuses or that are not one per id.
+    """
+    ids = check_ids(ids)
+    repeated = len(ids) - len(set(ids))
+    if repeated:
+        raise ValueError(
+            f"Each id must come once. Received: {repeated} of {len(ids)} again."
+        )
+    vectors = check_embeddings(embeddings, dim)
+    labels = [None] * len(ids) if labels is None else list(labels)
+    if not len(ids) == len(vectors) == len(labels):
+        raise ValueError(
+            "Expected an embedding, and a label if any, for each id. Received: "
+            f"{len(ids)} ids, {len(vectors)} embeddings, {len(labels)} labels."
+        )
+    for label in labels:
+        is_text = isinstance(label, str) and len(label) <= MAX_LENGTH
+        if label is not None and not is_text:
+            raise ValueError(
+                f"A label must be None or a str of at most {MAX_LENGTH} characters. "
+                f"Received: {repr(label)[:80]}."
+            )
+    return Upsert(ids, vectors, labels)
+
+
+def check_ids(ids):
+    """A list of ids. Raises ValueError for one that is no text, empty or too long."""
+    if isinstance(ids, str):
+        raise ValueError(f"Pass a list of ids. Received one str: {ids[:80]!r}.")
+    ids = list(ids)
+    for name in ids:
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_LENGTH:
+            shown = repr(name)[:80]
+            raise ValueError(
+                f"An id must be a str of 1 to {MAX_LENGTH} characters. Received: "
+                f"{shown}."
+            )
+    return ids
+
+
+def check_embeddings(embeddings, dim):
+    """float32 [num_items, dim] of embeddings.
+
+    Raises ValueError for another shape, NaN, infinity, or vectors that are not of unit
+    length. They are refused, not normalized: they come from another encoder, or from
+    before its normalization, and their similarities would mean nothing.
+    """
+    vectors = np.array(embeddings, np.float32, order="C")  # As ScaNN wants it.
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise ValueError(
+            f"The index holds embeddings of {dim} dimensions: expected the shape "
+            f"[num_items, {dim}]. Received: {list(vectors.shape)}."
+        )
+    if not np.isfinite(vectors).all():
+        raise ValueError("Embeddings must be finite. Received NaN or infinity.")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
+        worst = lengths[np.argmax(np.abs(lengths - 1))]
+        raise ValueError(
+            f"Embeddings must have unit length. Received one of length {worst:.4g}. "
+            "Pass what the exported encoder returns."
+        )
+    return vectors

@@ -1,0 +1,240 @@
+"""An index that grows and shrinks while it is searched, and survives crashes."""
+
+import itertools
+import os
+import shutil
+import threading
+
+from npid_tf.serving import changes
+from npid_tf.serving.base_index import BaseIndex, build_base
+from npid_tf.serving.live_contents import LiveContents
+from npid_tf.serving.live_files import LiveFiles
+from npid_tf.serving.write_ahead_log import WriteAheadLog, read
+
+# Added items are compared one by one, and items gone are skipped: beyond so many, or a
+# twentieth of the items, both become part of a new base.
+COMPACT_AFTER = 10_000
+
+
+class LiveIndex:
+    """The index of an export, and all changes made to it since.
+
+    A change is on disk before `upsert` or `delete` returns, and every search that
+    begins afterwards sees it. Changes go to a log; when there are many, a thread builds
+    a new index of all items (`compact`), while searches and changes go on. Any number
+    of threads may call any method. One process at a time may have it open, which a
+    lock file sees to; `read_contents` reads it beside that one.
+
+    Args:
+        directory: the index of an export, EXPORT/index. It is only read: changes are
+            in EXPORT/index.live, which is made.
+
+    Attributes:
+        manifest: of the index, as `python -m npid_tf.export` or a compaction wrote it.
+        encoder_hash, dim: of the encoder and the embeddings it holds.
+
+    Raises:
+        ValueError: where there is no index, another process has it open, its log is
+            damaged, or it holds changes to an earlier export. OSError: where its
+            folder cannot be written.
+    """
+
+    def __init__(self, directory):
+        self._writing = threading.Lock()
+        self._compacting = threading.Lock()
+        self._compactor = threading.Thread()  # None is running.
+        self._compaction_error = None
+        self._lock_file = LiveFiles(directory).lock()
+        try:
+            self._files = LiveFiles(directory)  # It may have changed before the lock.
+            self._contents = LiveContents(self._files.load_base())
+            self._log = WriteAheadLog(
+                self._files.log, self._files.manifest["last_number"], self._replay
+            )
+            self._files.write_manifest()
+            self._files.remove_leftovers()
+        except BaseException:
+            os.close(self._lock_file)
+            raise
+
+    @property
+    def manifest(self):
+        return self._contents.base.manifest
+
+    @property
+    def encoder_hash(self):
+        return self.manifest["encoder_hash"]
+
+    @property
+    def dim(self):
+        return self.manifest["dim"]
+
+    def _replay(self, payload):
+        self._contents.apply(changes.decode(payload, self.dim))
+
+    def check_encoder(self, encoder_hash):
+        """Raises ValueError unless that encoder made the embeddings it holds."""
+        if encoder_hash != self.encoder_hash:
+            raise ValueError(
+                f"The index in {self._files.index_dir} was made by the encoder "
+                f"{self.encoder_hash[:12]}, not by {encoder_hash[:12]}: similarities "
+                "between the two mean nothing. Export again and add its files again."
+            )
+
+    def __len__(self):
+        return len(self._contents)
+
+    def __contains__(self, name):
+        return name in self._contents
+
+    def ids(self):
+        """The ids of all items, a list of str, in the order in which they came."""
+        return self._contents.ids()
+
+    def labels(self, ids):
+        """The label of each id: str, or None where it has none or is not there."""
+        return self._contents.labels(ids)
+
+    def embeddings(self, ids):
+        """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
+        return self._contents.embeddings(changes.check_ids(ids))
+
+    def search(self, embeddings, k):
+        """The k most similar items of each embedding, the most similar first.
+
+        Args:
+            embeddings: float32 [n, dim], unit length.
+            k: neighbors; all items are returned where there are fewer.
+
+        Returns:
+            (ids, similarities, exact): a list of str for each embedding, float32 [n,
+            min(k, items)], and whether every item was compared with it; if not, with
+            the recall that `stats` tells.
+
+        Raises:
+            ValueError: for embeddings that are not finite, of unit length and of the
+                index's dimension.
+        """
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: {k}.")
+        queries = changes.check_embeddings(embeddings, self.dim)
+        return self._contents.search(queries, k)
+
+    def upsert(self, ids, embeddings, labels=None):
+        """Adds items, or replaces those with the same ids: all of them, or none.
+
+        Args:
+            ids: list of str, each once.
+            embeddings: float32 [num_ids, dim], of unit length; others are refused, not
+                normalized.
+            labels: list of str or None, one for each id; None: no labels.
+
+        Raises:
+            ValueError: for ids, embeddings or labels that do not fit.
+            OSError: where the change could not be written; then nothing has changed.
+        """
+        change = changes.make_upsert(ids, embeddings, labels, self.dim)
+        with self._writing:
+            self._check_open()
+            self._write(change)
+
+    def delete(self, ids):
+        """Takes items out; returns how many there were: unknown ids do not count.
+
+        Raises ValueError for ids that are no text, OSError as `upsert`.
+        """
+        ids = dict.fromkeys(changes.check_ids(ids))
+        with self._writing:
+            self._check_open()
+            change = changes.Delete([name for name in ids if name in self._contents])
+            self._write(change)
+        return len(change.ids)
+
+    def _write(self, change):
+        if change.ids:
+            self._log.append(change.encode())
+            self._contents.apply(change)
+            self._compact_if_due()
+
+    def stats(self):
+        """What it holds and how it searches, as a dict that JSON can take."""
+        return {
+            **self._contents.stats(),
+            "generation": self._files.manifest["generation"],
+            "log_changes": self._log.num_records,
+            "log_bytes": self._log.size,
+            "torn_bytes_cut": self._log.bytes_cut,
+            "compacting": self._compacting.locked(),
+            "compaction_error": self._compaction_error,
+        }
+
+    def compact(self):
+        """Builds a new index of all items and goes on from it, with an empty log.
+
+        Searches and changes go on meanwhile, and changes are kept. All vectors are in
+        memory while it builds. Whatever stops it leaves the index as it was.
+        Raises ValueError where the new index misses the recall of the old one.
+        """
+        with self._compacting:
+            with self._writing:
+                self._check_open()
+                if not self._log.num_records:
+                    return
+                contents, number = self._contents, self._log.last_number
+                ids, labels, places = contents.items()
+                partial = self._files.make_partial()
+            try:
+                vectors = contents.vectors_at(places)
+                build_base(partial, vectors, ids, labels, contents.base.manifest)
+                new_contents = LiveContents(BaseIndex(partial))
+                with self._writing:
+                    self._check_open()
+                    self._go_on_from(new_contents, partial, number)
+                    self._files.remove_leftovers()
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            self._compaction_error = None
+
+    def _go_on_from(self, contents, partial, number):
+        """Swaps in contents whose base holds all changes up to `number`."""
+        first = self._files.manifest["last_number"]
+        records = itertools.islice(read(self._log.path, first), number - first, None)
+        later = [payload for payload, _ in records]
+        for payload in later:
+            contents.apply(changes.decode(payload, self.dim))
+        files = self._files.next_generation(partial, number)
+        log = WriteAheadLog(files.log, number)
+        try:
+            log.append(*later)
+            files.write_manifest()
+        except BaseException:
+            log.close()
+            raise
+        self._log.close()
+        self._files, self._log, self._contents = files, log, contents
+
+    def _compact_if_due(self):
+        due = sum(self._contents.num_changes()) > max(COMPACT_AFTER, len(self) // 20)
+        if due and not self._compactor.is_alive() and not self._compaction_error:
+            # A daemon, since closing must not wait for minutes of building.
+            compact = self._compact_in_background
+            self._compactor = threading.Thread(target=compact, daemon=True)
+            self._compactor.start()
+
+    def _compact_in_background(self):
+        try:
+            self.compact()
+        except Exception as error:  # `stats` tells; the index is as it was.
+            self._compaction_error = f"{type(error).__name__}: {error}"
+
+    def _check_open(self):
+        if self._lock_file is None:
+            raise ValueError(f"The index in {self._files.index_dir} was closed.")
+
+    def close(self):
+        """Lets go of the files. A compaction that is under way comes to nothing."""
+        with self._writing:
+            if self._lock_file is not None:
+                self._log.close()
+                os.close(self._lock_file)
+            self._lock_file = None

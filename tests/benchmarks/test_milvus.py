@@ -1,0 +1,21 @@
+"""The benchmark of Milvus at a tiny size."""
+
+import numpy as np
+import pytest
+
+import milvus
+
+
+def test_exact_search_finds_all(tmp_path, capsys):
+    for name in ("pymilvus", "milvus_lite"):
+        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
+    vectors = np.random.default_rng(0).normal(size=[300, 16]).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cache = tmp_path / "views.npz"
+    np.savez(cache, vectors=vectors[:250], queries=vectors[250:])
+    result = milvus.main([f"--cache={cache}", "--num_vectors=250"])
+    assert result["engine"] == "milvus, FLAT"
+    assert (result["items"], result["recall@10"]) == ("250", "1.0000")
+    assert result["of 1,000 upserted, found first"] == 250
+    assert result["of 1,000 deleted, found"] == 0
+    assert "| milvus, FLAT | 250 |" in capsys.readouterr().out

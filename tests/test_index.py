@@ -1,0 +1,124 @@
+"""Adding and removing from the command line, and what is then found."""
+
+import dataclasses
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from npid_tf.command_line import run
+from npid_tf.index import main
+from npid_tf.search import search
+from npid_tf.serving.live_index import LiveIndex
+
+
+@pytest.fixture
+def config(exported, tmp_path):
+    """Of a copy of the export of 256 digits."""
+    directory = str(tmp_path / "export")
+    shutil.copytree(exported.export_dir, directory)
+    return dataclasses.replace(exported, export_dir=directory)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of 70 images, one of them in a folder of its own."""
+    folder = tmp_path / "photos"
+    for number in range(70):
+        name = f"{number:02d}.png" if number else "inside/00.PNG"
+        pixels = np.random.default_rng(number).integers(0, 256, [8, 8, 3], np.uint8)
+        tf.io.write_file(str(folder / name), tf.io.encode_png(pixels))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_what_is_added_is_found_and_what_is_removed_is_not(config, photos, capsys):
+    main(config, ["add", str(photos)])
+    shown = capsys.readouterr().out
+    assert "70/70" in shown
+    assert "Added 70 images; the index holds 326." in shown
+    names = [str(photos / name) for name in ("inside/00.PNG", "01.png", "69.png")]
+    results, _ = search(config.export_dir, names, 3)
+    for name, (first, *_) in zip(names, results, strict=True):
+        assert first["id"] == name
+        np.testing.assert_allclose(first["similarity"], 1, atol=1e-5)
+
+    main(config, ["remove", names[0], "7"])
+    assert "Removed 2; the index holds 324." in capsys.readouterr().out
+    ((first, *_),), _ = search(config.export_dir, [names[0]], 3)
+    assert first["id"] not in (names[0], "7")
+
+    main(config, ["compact"])
+    assert json.loads(capsys.readouterr().out.split("items.\n")[1])["generation"] == 1
+    main(config, ["stats"])
+    stats = json.loads(capsys.readouterr().out)
+    assert (stats["items"], stats["added_since"]) == (324, 0)
+    ((first, *_),), _ = search(config.export_dir, [names[1]], 3)
+    assert first["id"] == names[1]
+
+
+def test_bad_files_are_named_and_the_others_added(config, photos):
+    (photos / "bad.png").write_text("no image")
+    absent = str(photos / "absent.png")
+    with pytest.raises(
+        ValueError,
+        match=rf"(?s)2 of 4 files were not added:\nNo image file {absent}: No such .*"
+        rf"{photos / 'bad.png'} does not decode",
+    ):
+        names = [f"{photos}/{name}.png" for name in ("01", "bad", "absent", "02", "01")]
+        main(config, ["add", *names])
+    index = LiveIndex(f"{config.export_dir}/index")
+    assert f"{photos}/01.png" in index and f"{photos}/02.png" in index
+    assert len(index) == 258
+    index.close()
+
+
+def test_unknown_ids_are_named_and_the_others_removed(config):
+    with pytest.raises(ValueError, match=r"Not in the index: 256, x\."):
+        main(config, ["remove", "7", "256", "8", "x"])
+    index = LiveIndex(f"{config.export_dir}/index")
+    assert len(index) == 254
+    index.close()
+
+
+def test_while_a_server_has_it_open_it_says_so_but_tells_stats(config, photos, capsys):
+    index = LiveIndex(f"{config.export_dir}/index")
+    with pytest.raises(
+        ValueError, match=r"open for writing.*Make the change through it"
+    ):
+        main(config, ["add", str(photos)])
+    main(config, ["stats"])
+    assert json.loads(capsys.readouterr().out)["items"] == 256
+    index.close()
+
+
+def test_flags_may_come_after_the_command(config, no_flags, monkeypatch, capsys):
+    arguments = ["index", "stats", f"--export_dir={config.export_dir}"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert not ended.value.code
+    assert '"items": 256' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], r"Unknown command None. Known: add, remove, stats, compact"),
+        (["drop"], r"Unknown command 'drop'. Known: add"),
+        (["add"], r"What to add\? Pass files"),
+        (["stats", "x.png"], r"`stats` takes no files. Received: x.png"),
+        (["compact", "x.png"], r"`compact` takes no files"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(config, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        main(config, arguments)
+
+
+def test_without_an_export_it_says_which_flag_to_pass(trained_workdir):
+    with pytest.raises(ValueError, match="Pass --export_dir=DIR"):
+        main(trained_workdir, ["stats"])
