@@ -5,7 +5,6 @@ import os
 import keras
 import tensorflow as tf
 
-from npid_tf import losses
 from npid_tf.backbones import build_backbone
 from npid_tf.checkpoints import Checkpoints, list_checkpoints, restore_encoder
 from npid_tf.data.arrays import load_npz
@@ -17,6 +16,7 @@ from npid_tf.data.tfds import load_tfds
 from npid_tf.encoder import build_encoder
 from npid_tf.instance_classifier import InstanceClassifier
 from npid_tf.learned_rows import LearnedRows
+from npid_tf.losses import build_loss
 from npid_tf.npid import NPID
 from npid_tf.schedules import build_schedule
 from npid_tf.strategies import choose_placement
@@ -121,32 +121,6 @@ def build_fresh_encoder(config):
     )
 
 
-def build_loss(config, num_instances):
-    """The loss that the flags name."""
-    if config.loss == "nonparametric_softmax":
-        return losses.NonparametricSoftmax(config.temperature)
-    if config.loss == "instance_classifier":
-        return losses.InstanceCrossEntropy(config.temperature, config.label_smoothing)
-    known = {"nce": losses.NCE, "sampled_softmax": losses.SampledSoftmax}
-    if config.loss not in known:
-        raise ValueError(
-            f"Unknown loss {config.loss!r}. Known: nonparametric_softmax, "
-            f"{', '.join(known)}, instance_classifier."
-        )
-    samplers = {
-        "shared": losses.SharedNegatives,
-        "per_sample": losses.PerSampleNegatives,
-    }
-    if config.negatives not in samplers:
-        raise ValueError(
-            f"Unknown negatives {config.negatives!r}. Known: {', '.join(samplers)}."
-        )
-    negatives = samplers[config.negatives](num_instances, config.num_negatives)
-    if config.loss == "nce":
-        return losses.NCE(negatives, config.temperature, config.z_decay)
-    return losses.SampledSoftmax(negatives, config.temperature)
-
-
 def build_model(config, num_instances):
     """The model with fresh weights and rows. Call it in the scope of a strategy."""
     set_precision(config.precision)
@@ -156,7 +130,14 @@ def build_model(config, num_instances):
         )
     # `forward` replaces the first rows before the first step, see train.py.
     init = "normal" if config.bank_init.startswith("forward") else config.bank_init
-    loss = build_loss(config, num_instances)
+    sampling = config.negatives, config.num_negatives, config.z_decay
+    loss = build_loss(
+        config.loss,
+        num_instances,
+        config.temperature,
+        *sampling,
+        config.label_smoothing,
+    )
     if config.loss == "instance_classifier":
         _check_for_classifier(config)
         rows = LearnedRows(

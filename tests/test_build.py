@@ -54,7 +54,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(flag, make, known):
 def test_unknown_negatives_are_refused_with_the_known_ones():
     config = dataclasses.replace(TINY, loss="nce", negatives="typo", num_negatives=5)
     with pytest.raises(ValueError, match=r"'typo'. Known: shared, per_sample"):
-        build.build_loss(config, 10)
+        build.build_model(config, 10)
 
 
 @pytest.mark.parametrize("dataset", ["digits:x", "npz:", "folder", "tfds"])
@@ -78,7 +78,7 @@ def test_a_dataset_without_its_name_or_with_one_too_many_is_refused(dataset):
 )
 def test_the_loss_is_the_one_that_is_named(flags, loss, negatives):
     config = dataclasses.replace(TINY, num_negatives=5, temperature=0.2, **flags)
-    built = build.build_loss(config, 10)
+    built = build.build_model(config, 10).instance_loss
     assert type(built) is loss
     assert built.temperature == 0.2
     assert negatives is None or type(built.negatives) is negatives

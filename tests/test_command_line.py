@@ -102,7 +102,7 @@ def test_a_users_error_ends_in_one_line(tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == (
         "Error: Unknown loss 'typo'. Known: nonparametric_softmax, nce, "
-        "sampled_softmax."
+        "sampled_softmax, instance_classifier."
     )
     assert "Traceback" not in ended.stderr
     assert not workdir.exists()
