@@ -130,14 +130,17 @@ def build_model(config, num_instances):
         )
     # `forward` replaces the first rows before the first step, see train.py.
     init = "normal" if config.bank_init.startswith("forward") else config.bank_init
-    sampling = config.negatives, config.num_negatives, config.z_decay
+    encoder = build_fresh_encoder(config)
     loss = build_loss(
         config.loss,
         num_instances,
         config.temperature,
-        *sampling,
+        config.negatives,
+        config.num_negatives,
+        config.z_decay,
         config.label_smoothing,
     )
+    of_any_model = config.weight_decay, config.seed
     if config.loss == "instance_classifier":
         _check_for_classifier(config)
         rows = LearnedRows(
@@ -149,14 +152,8 @@ def build_model(config, num_instances):
             init,
             config.seed,
         )
-        return InstanceClassifier(
-            build_fresh_encoder(config),
-            rows,
-            loss,
-            config.row_learning_rate,
-            config.weight_decay,
-            config.seed,
-        )
+        rate = config.row_learning_rate
+        return InstanceClassifier(encoder, rows, loss, rate, *of_any_model)
     make_bank = choose_placement(
         config.bank_placement,
         num_instances,
@@ -172,14 +169,7 @@ def build_model(config, num_instances):
         config.seed,
         config.bank_dtype,
     )
-    return NPID(
-        build_fresh_encoder(config),
-        bank,
-        loss,
-        config.proximal_weight,
-        config.weight_decay,
-        config.seed,
-    )
+    return NPID(encoder, bank, loss, config.proximal_weight, *of_any_model)
 
 
 def _check_for_classifier(config):
