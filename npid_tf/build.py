@@ -5,6 +5,7 @@ import os
 import keras
 import tensorflow as tf
 
+from npid_tf import optimizers
 from npid_tf.backbones import build_backbone
 from npid_tf.checkpoints import Checkpoints, list_checkpoints, restore_encoder
 from npid_tf.data.arrays import load_npz
@@ -194,8 +195,7 @@ def set_precision(precision):
 
 
 def build_optimizer(config, steps_per_epoch):
-    """SGD with momentum and the schedule that the flags name."""
-    accumulation = config.accumulation_steps
+    """The optimizer and the schedule that the flags name."""
     schedule = build_schedule(
         config.schedule,
         config.learning_rate,
@@ -204,10 +204,8 @@ def build_optimizer(config, steps_per_epoch):
         config.decay_epochs,
         config.warmup_epochs,
     )
-    return keras.optimizers.SGD(
-        schedule,
-        momentum=config.sgd_momentum,
-        gradient_accumulation_steps=accumulation if accumulation > 1 else None,
+    return optimizers.build_optimizer(
+        config.optimizer, schedule, config.sgd_momentum, config.accumulation_steps
     )
 
 

@@ -40,5 +40,5 @@ def test_smoke_config_runs_from_images_to_neighbors(parse, tmp_path, capsys, fla
         assert {row["k"] for row in json.load(file)["rows"]} == {1, 5, 20}
     _, _, nearest, *others = capsys.readouterr().out.splitlines()
     assert nearest.startswith("7 ")  # The image itself.
-    assert len(others) == 4 + 1  # Of k=5, and the line that names the gallery.
+    assert len(others) == 4 + 2  # Of k=5, how they were found, where the gallery is.
     assert os.path.getsize(gallery) > 0
