@@ -137,7 +137,9 @@ class Config:
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
-        for name in (positive + " num_negatives accumulation_steps").split():
+        for name in (
+            positive + " num_negatives accumulation_steps probe_batch_size"
+        ).split():
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be at least 1. Received: {getattr(self, name)}."
@@ -146,8 +148,21 @@ class Config:
             raise ValueError(
                 f"`max_images` must be at least 2. Received: {self.max_images}."
             )
-        if not self.k or min(self.k) < 1:
-            raise ValueError(f"`k` must be at least 1. Received: {self.k}.")
+        for name in ("k", "shots", "label_percents", "head_multipliers"):
+            if min(getattr(self, name), default=0) < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 1. Received: {getattr(self, name)}."
+                )
+        if min(self.fine_tune_rates, default=0) <= 0:
+            raise ValueError(
+                f"`fine_tune_rates` must be positive. Received: {self.fine_tune_rates}."
+            )
+        if not self.layers:
+            raise ValueError("`layers` must name one layer at least.")
+        if self.probe_epochs is not None and self.probe_epochs < 1:
+            raise ValueError(
+                f"`probe_epochs` must be at least 1. Received: {self.probe_epochs}."
+            )
         if self.knn_temperature <= 0:
             raise ValueError(
                 f"`knn_temperature` must be positive. Received: {self.knn_temperature}."

@@ -12,6 +12,8 @@ from npid_tf.data.arrays import from_arrays
 # Below this many bytes of decoded pixels, a data set is kept decoded in memory.
 IN_MEMORY_BYTES = 2 << 30
 SHUFFLE_BUFFER = 16_384
+# What VOC calls the classes of an image, and those of them that are easy to see.
+SEVERAL_LABELS = ("labels", "labels_no_difficult")
 
 
 def load_tfds(name, split, data_dir=None):
@@ -74,6 +76,15 @@ def _class_names(features):
     return tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
 
 
+def _names_of_several(features):
+    """Class names where an image may have several, as in VOC; else None."""
+    several = [dict(features).get(name) for name in SEVERAL_LABELS]
+    if not all(isinstance(feature, tfds.features.Sequence) for feature in several):
+        return None
+    label = several[0].feature
+    return tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
+
+
 def _known(labels):
     # TFDS writes -1 where a split, such as ImageNet's test, comes without labels.
     return None if (labels < 0).any() else labels
@@ -99,10 +110,13 @@ class TfdsStream:
         )
         self.num_instances = sum(takes)
         self.paths = None
-        self.targets = None
         self.image_shape = None
         self.class_names = _class_names(builder.info.features)
         self.labels = self._read_labels() if self.class_names else None
+        self.targets = None
+        if names := _names_of_several(builder.info.features):
+            self.class_names = names
+            self.targets = self._read_targets(len(names))
         self.fingerprint = {
             "name": f"{builder.info.full_name} {split}",
             "num_instances": self.num_instances,
@@ -162,3 +176,18 @@ class TfdsStream:
             for batch in records.batch(1024).prefetch(tf.data.AUTOTUNE):
                 labels.append(tf.io.parse_example(batch, feature)["label"])
         return _known(tf.concat(labels, axis=0).numpy())
+
+    def _read_targets(self, num_classes):
+        """int8 [num_instances, num_classes]: 1, -1 for those hard to see, else 0."""
+        targets = np.zeros([self.num_instances, num_classes], np.int8)
+        feature = dict.fromkeys(SEVERAL_LABELS, tf.io.VarLenFeature(tf.int64))
+        row = 0
+        for filename, skip, take in zip(*self._files[:3], strict=True):
+            records = tf.data.TFRecordDataset(filename).skip(skip).take(take)
+            for record in records.prefetch(tf.data.AUTOTUNE):
+                example = tf.io.parse_single_example(record, feature)
+                everything, easy = (example[name].values for name in SEVERAL_LABELS)
+                targets[row, everything.numpy()] = -1
+                targets[row, easy.numpy()] = 1
+                row += 1
+        return targets

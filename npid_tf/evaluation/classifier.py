@@ -87,17 +87,12 @@ def train_classifier(
     dataset: batches of (images, labels) of all epochs. The loss that is not finite
     raises ValueError.
     """
-    model.compile(
-        keras.optimizers.SGD(
-            build_schedule(
-                "step", learning_rate, steps_per_epoch, epochs, decay_epochs, drop=drop
-            ),
-            momentum=0.9,
-            nesterov=nesterov,
-        ),
-        jit_compile=False,
+    schedule = build_schedule(
+        "step", learning_rate, steps_per_epoch, epochs, decay_epochs, drop=drop
     )
     with model.distribute_strategy.scope():
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=nesterov)
+        model.compile(optimizer, jit_compile=False)
         model.optimizer.build(model.trainable_variables)
     history = model.fit(
         dataset,

@@ -12,8 +12,9 @@ import numpy as np
 
 from npid_tf.evaluation.embed import embed_batches
 
-# A part that is written at once, and so what an interruption costs at most.
+# A part is written when it has one of these, so an interruption costs no more.
 PART_BYTES = 64 << 20
+PART_ROWS = 4096
 
 
 def feature_directory(directory, key):
@@ -98,7 +99,8 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
             rows[name].append(output[order])
             num_bytes += rows[name][-1].nbytes
         read = last
-        if num_bytes >= PART_BYTES or read == num_instances:
+        is_full = num_bytes >= PART_BYTES or read - first >= PART_ROWS
+        if is_full or read == num_instances:
             with _renamed(os.path.join(directory, f"{first:012d}.npz")) as partial:
                 np.savez(partial, **{name: np.concatenate(rows[name]) for name in rows})
             rows, num_bytes, first = {name: [] for name in names}, 0, read

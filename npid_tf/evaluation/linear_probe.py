@@ -1,6 +1,7 @@
 """Logistic regression on vectors that were computed once."""
 
 import dataclasses
+import functools
 import sys
 
 import keras
@@ -18,7 +19,7 @@ ROWS_AT_ONCE = 16_384
 
 
 @dataclasses.dataclass(frozen=True)
-class Classifier:
+class LinearScores:
     """Class scores x @ kernel + bias; kernel: float32 [dim, num_classes]."""
 
     kernel: np.ndarray
@@ -34,7 +35,7 @@ def sweep(vectors, labels, num_classes, seed=0, weight_decays=WEIGHT_DECAYS):
     It is then fitted to all rows. Memory beyond the arguments does not grow with them.
 
     vectors: float32 [num_vectors, dim], maybe on disk; labels: int64.
-    Returns (Classifier, its weight decay, {weight decay: accuracy held out}).
+    Returns (LinearScores, their weight decay, {weight decay: accuracy held out}).
     Raises ValueError for fewer than two rows.
     """
     if len(vectors) < 2:
@@ -44,15 +45,15 @@ def sweep(vectors, labels, num_classes, seed=0, weight_decays=WEIGHT_DECAYS):
     held_out = np.random.default_rng(seed).permutation(len(vectors))[:num_held_out]
     is_learned[held_out] = False
     mean, deviation = _moments(vectors)
+    minimize = functools.partial(
+        _minimize, vectors, labels, num_classes, mean, deviation
+    )
     verbose = 1 if sys.stdout.isatty() else 2
     progress = keras.utils.Progbar(len(weight_decays) + 1, verbose=verbose)
     found, held_out_accuracy = {}, {}
     start = None
     for number, weight_decay in enumerate(weight_decays, start=1):
-        start = _minimize(
-            vectors, labels, num_classes, weight_decay, mean, deviation, start,
-            is_learned,
-        )  # fmt: skip
+        start = minimize(weight_decay, start, is_learned)
         found[weight_decay] = start
         classifier = _unscaled(start, mean, deviation)
         (held_out_accuracy[weight_decay],) = accuracy(
@@ -61,9 +62,7 @@ def sweep(vectors, labels, num_classes, seed=0, weight_decays=WEIGHT_DECAYS):
         progress.update(number)
     # Of equals the strongest.
     best = max(weight_decays, key=held_out_accuracy.get)
-    weights = _minimize(
-        vectors, labels, num_classes, best, mean, deviation, found[best]
-    )
+    weights = minimize(best, found[best])
     progress.update(len(weight_decays) + 1)
     return _unscaled(weights, mean, deviation), best, held_out_accuracy
 
@@ -73,10 +72,10 @@ def fit(vectors, labels, num_classes, weight_decay):
 
     Minimizes the mean cross-entropy + weight_decay / 2 * the kernel's squared norm,
     which is scikit-learn's LogisticRegression with C = 1 / (weight_decay * rows).
-    Arguments and the Classifier returned are those of `sweep`.
+    Arguments and the LinearScores returned are those of `sweep`.
     """
     mean, deviation = _moments(vectors)
-    weights = _minimize(vectors, labels, num_classes, weight_decay, mean, deviation)
+    weights = _minimize(vectors, labels, num_classes, mean, deviation, weight_decay)
     return _unscaled(weights, mean, deviation)
 
 
@@ -95,7 +94,7 @@ def accuracy(classifier, vectors, labels, tops=(1, 5), chosen=None):
 
 
 def _minimize(
-    vectors, labels, num_classes, weight_decay, mean, deviation, start=None, chosen=None
+    vectors, labels, num_classes, mean, deviation, weight_decay, start=None, chosen=None
 ):
     """The kernel and, below it, the bias on scaled vectors: float64 [dim + 1, classes].
 
@@ -144,7 +143,7 @@ def _minimize(
 def _unscaled(weights, mean, deviation):
     """The classifier of vectors as they are, from the weights for scaled ones."""
     kernel = weights[:-1] / deviation[:, None]
-    return Classifier(
+    return LinearScores(
         kernel.astype(np.float32), (weights[-1] - mean @ kernel).astype(np.float32)
     )
 

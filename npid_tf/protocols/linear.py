@@ -25,7 +25,7 @@ def evaluate_linear(config):
     preset = get_preset(config.linear_preset)
     source, eval_source = labelled_sources(config)
     epochs = config.probe_epochs or preset.epochs
-    batch_size = config.probe_batch_size
+    batch_size = min(config.probe_batch_size, source.num_instances)
     learning_rate = preset.learning_rate * batch_size / 256
     steps = steps_per_epoch(source.num_instances, batch_size)
     dataset = make_train_dataset(

@@ -1,5 +1,6 @@
 """Fine-tuning on a few percent of the labels, beside the same network from scratch."""
 
+import itertools
 import os
 
 import keras
@@ -36,9 +37,9 @@ def evaluate_semi_supervised(config):
     Raises ValueError where labels, images to judge by or a checkpoint are missing.
     """
     for percent in config.label_percents:
-        if not 1 <= percent <= 100:
+        if percent > 100:
             raise ValueError(
-                f"`label_percents` must be in [1, 100]. Received: {percent}."
+                f"`label_percents` must be at most 100. Received: {percent}."
             )
     source, eval_source = labelled_sources(config)
     num_classes = count_classes(source, eval_source)
@@ -47,27 +48,27 @@ def evaluate_semi_supervised(config):
         indices = balanced_subset(source.labels, percent, config.seed)
         _write_subset(config.workdir, percent, indices)
         labelled = subset(source, indices)
-        for start in STARTS:
-            for learning_rate in config.fine_tune_rates:
-                for multiplier in config.head_multipliers:
-                    print(
-                        f"{percent} % of the labels ({len(indices)} images), {start}, "
-                        f"learning rate {learning_rate:g} per 256 images, times "
-                        f"{multiplier} for the new layer:"
-                    )
-                    rows.append(
-                        {
-                            "labels": f"{percent} %",
-                            "images": len(indices),
-                            "start": start,
-                            "lr_per_256": learning_rate,
-                            "head_multiplier": multiplier,
-                            **_fine_tune(
-                                config, labelled, eval_source, num_classes, start,
-                                learning_rate, multiplier, weight_decay(percent),
-                            ),
-                        }
-                    )  # fmt: skip
+        for start, learning_rate, multiplier in itertools.product(
+            STARTS, config.fine_tune_rates, config.head_multipliers
+        ):
+            print(
+                f"{percent} % of the labels ({len(indices)} images), {start}, learning "
+                f"rate {learning_rate:g} per 256 images, times {multiplier} for the "
+                "new layer:"
+            )
+            rows.append(
+                {
+                    "labels": f"{percent} %",
+                    "images": len(indices),
+                    "start": start,
+                    "lr_per_256": learning_rate,
+                    "head_multiplier": multiplier,
+                    **_fine_tune(
+                        config, labelled, eval_source, num_classes, start,
+                        learning_rate, multiplier, weight_decay(percent),
+                    ),
+                }
+            )  # fmt: skip
     return rows
 
 

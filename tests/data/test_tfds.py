@@ -174,3 +174,34 @@ def test_a_part_of_cifar10_is_the_start_of_the_whole(cifar10_dir):
     for index, handle in stream.in_order().take(50):
         image = decode(stream.record(handle))
         np.testing.assert_array_equal(image, source.read(index))
+
+
+def test_an_image_may_have_several_classes_as_in_voc(images, tmp_path):
+    several = tfds.features.Sequence(tfds.features.ClassLabel(names=["ant", "bee"]))
+    everything = [[], [0], [1], [0, 1], [0, 1]]
+    easy = [[], [0], [], [1], [0, 1]]
+    examples = [
+        (i, {"image": images[i], "labels": a, "labels_no_difficult": b})
+        for i, (a, b) in enumerate(zip(everything, easy, strict=True))
+    ]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="several",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(encoding_format="png"),
+                "labels": several,
+                "labels_no_difficult": several,
+            }
+        ),
+        split_datasets={"train": examples},
+        data_dir=tmp_path,
+    )
+    stream = load_tfds("several", "train", str(tmp_path))
+    in_order = numbers(stream, stream.in_order(), images)
+    expected = np.array([[0, 0], [1, 0], [0, -1], [-1, 1], [1, 1]])
+    np.testing.assert_array_equal(stream.targets, expected[list(in_order.values())])
+    assert stream.labels is None
+    assert stream.class_names == ("ant", "bee")
+    part = load_tfds("several", "train[2:]", str(tmp_path))
+    np.testing.assert_array_equal(part.targets, stream.targets[2:])

@@ -82,18 +82,21 @@ def test_they_are_computed_once_and_later_layers_alone(tmp_path):
     assert again.asked == [["corners"]]
 
 
-@pytest.mark.parametrize("part_bytes", [1, 300 * 9 * 4])
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("PART_BYTES", 1), ("PART_BYTES", 300 * 9 * 4), ("PART_ROWS", 300)],
+)
 def test_an_interrupted_computation_goes_on_and_ends_the_same(
-    tmp_path, monkeypatch, part_bytes
+    tmp_path, monkeypatch, limit, value
 ):
-    monkeypatch.setattr(features, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(features, limit, value)
     whole = compute(tmp_path / "whole", Colors())
     with pytest.raises(tf.errors.OpError, match="switched off"):
         compute(tmp_path / "cut", Colors(fails_after=3))
     resumed = Colors()
     cut = compute(tmp_path / "cut", resumed)
-    # Of the batches of 256, 256 and 188 the last alone is new if parts are small; the
-    # larger parts end after two batches.
+    # Of the batches of 256, 256 and 188 the last alone is new: a part ends after one
+    # or two.
     assert resumed.num_batches == 1
     for name in whole:
         np.testing.assert_array_equal(cut[name], whole[name])

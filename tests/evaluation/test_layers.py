@@ -29,9 +29,8 @@ def test_resnet50_at_224_pixels_has_the_published_dimensions():
         ("resnet18_cifar", 32, [9216, 9216, 8192, 9216, 8192, 512, 128]),
         # The maps of the last stages are smaller than the square: 8, 8, 4, 2 and 1.
         ("resnet18_cifar", 8, [4096, 4096, 2048, 1024, 512, 512, 128]),
-        # Channels 64, 192, 384, 256 and 256 of AlexNet: 12, 6, 4, 6 and 5.
-        ("alexnet", 224, [9216, 6912, 6144, 9216, 6400, 4096, 128]),
-        ("vgg16", 64, [9216, 8192, 6400, 8192, 8192, 4096, 128]),
+        ("alexnet", 63, [9216, 6912, 3456, 2304, 2304, 4096, 128]),
+        ("vgg16", 32, [9216, 8192, 6400, 8192, 2048, 4096, 128]),
     ],
 )
 def test_other_stages_are_the_largest_square_within_the_budget(

@@ -88,12 +88,6 @@ def test_a_class_without_images_gets_no_votes():
     assert set(classifier(vectors).argmax(axis=1)) == {0, 1, 2, 3}
 
 
-def test_top_k_counts_the_rank_and_of_equals_the_lower_class_leads():
-    scores = np.array([[3.0, 2, 1], [1, 1, 1], [1, 1, 1], [0, 1, 2]])
-    labels = np.array([1, 0, 2, 0])
-    assert accuracy(lambda x: x, scores, labels, (1, 2, 3)) == [0.25, 0.5, 1.0]
-
-
 def test_a_single_image_is_refused():
     with pytest.raises(ValueError, match=r"2 images or more\. Received: 1"):
         sweep(np.zeros([1, 3], np.float32), np.zeros(1, int), 2)

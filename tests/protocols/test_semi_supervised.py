@@ -1,0 +1,56 @@
+"""Fine-tuning on few labels of images whose colour is their class."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from npid_tf.protocols.semi_supervised import evaluate_semi_supervised, page
+
+
+def test_colors_are_told_apart_from_one_label_each(color_config):
+    config = dataclasses.replace(
+        color_config,
+        label_percents=(5,),
+        fine_tune_rates=(0.1,),
+        head_multipliers=(10,),
+        probe_epochs=20,
+    )
+    rows = evaluate_semi_supervised(config)
+    assert [(row["start"], row["images"]) for row in rows] == [
+        ("pre-trained", 3),
+        ("from scratch", 3),
+    ]
+    assert {row["lr"] for row in rows} == {0.1 * 3 / 256}
+    assert all(row["top1"] > 0.5 for row in rows)
+    directory = os.path.join(config.workdir, "semi_supervised")
+    assert os.listdir(directory) == ["labels_5_percent.txt"]
+    indices = np.loadtxt(os.path.join(directory, "labels_5_percent.txt"), int)
+    assert sorted(indices % 3) == [0, 1, 2]
+
+
+def test_percents_out_of_range_are_refused(color_config):
+    config = dataclasses.replace(color_config, label_percents=(1, 101))
+    with pytest.raises(ValueError, match=r"`label_percents` must .*Received: 101"):
+        evaluate_semi_supervised(config)
+
+
+def test_the_page_has_the_best_of_each_start_and_says_how_it_was_chosen():
+    rows = [
+        {"labels": "1 %", "start": start, "top1": top1}
+        for start, top1 in [
+            ("pre-trained", 0.2),
+            ("pre-trained", 0.4),
+            ("from scratch", 0.3),
+            ("from scratch", 0.1),
+        ]
+    ]
+    assert page(rows) == [
+        {
+            "Labels": "1 %",
+            "Pre-trained": "40.00",
+            "From scratch": "30.00",
+            "Best of": "2 runs each, by test accuracy",
+        }
+    ]
