@@ -34,12 +34,8 @@ def k_occurrences(neighbors, num_rows):
     return np.bincount(neighbors.reshape(-1), minlength=num_rows)
 
 
-def hubness(neighbors, num_rows):
-    """Skewness of the k-occurrences (Radovanovic et al. 2010): 0 without hubs.
-
-    neighbors: int32 [num_rows, k].
-    """
-    occurrences = k_occurrences(neighbors, num_rows)
+def hubness(occurrences):
+    """Skewness of k-occurrences (Radovanovic et al. 2010): 0 where all occur alike."""
     return 0.0 if np.ptp(occurrences) == 0 else float(stats.skew(occurrences))
 
 

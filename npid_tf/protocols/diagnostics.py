@@ -33,33 +33,36 @@ NUM_VIEWED = 5_000  # images of which two views are aligned, at most
 NUM_PROJECTED = 5_000  # images in TensorBoard's projector, at most
 
 
+# In both, neighbors are (similarities [queries, k], training images [queries, k]), and
+# pairs (images, images, similarities) of all neighbors of all, the most similar first.
+
+
 @dataclasses.dataclass(frozen=True)
-class Findings:
-    """What the page shows.
+class Training:
+    """Training images beside each other.
 
-    Neighbors are (similarities [queries, k], training images [queries, k]). Pairs are
-    (images, images, similarities), all neighbors of all, the most similar first.
-
-    rows: the table of measures.
-    vectors, held_out_vectors: embeddings of the training images, and of those to
-        classify.
-    sample: the training images looked at.
-    neighbors, held_out_neighbors: of the sample, and of the images to classify.
-    occurrences: in how many lists of neighbors each of the sample is.
-    near_duplicates, leaks: pairs of training images, and of images to classify with
-        training images.
-    predicted: the class that kNN gives each image to classify.
+    vectors: of all; sample: the images looked at; neighbors: of each of the sample;
+    occurrences: in how many of these lists each of the sample is.
     """
 
-    rows: list
     vectors: np.ndarray
     sample: np.ndarray
     neighbors: tuple
     occurrences: np.ndarray
     near_duplicates: tuple
-    held_out_vectors: np.ndarray | None
-    held_out_neighbors: tuple | None
-    leaks: tuple | None
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """Images to classify beside training images.
+
+    predicted: the class that kNN with k = num_voting gives each; None without labels.
+    """
+
+    vectors: np.ndarray
+    neighbors: tuple
+    leaks: tuple
+    num_voting: int
     predicted: np.ndarray | None
 
 
@@ -77,104 +80,96 @@ def evaluate_diagnostics(config):
     if eval_source is not None:
         check_same_classes(source, eval_source)
     run = embed_run(config, source, eval_source, NUM_VIEWED, num_views=2)
-    findings = find(config, source, eval_source, run)
+    vectors = run.train["refreshed embeddings"]
+    training, held_out = look_at_training(config, vectors), None
+    if eval_source is not None:
+        queries = run.held_out["refreshed embeddings"]
+        held_out = look_at_held_out(config, source, eval_source, vectors, queries)
+    views = np.split(run.views["refreshed embeddings"], 2)
+    rows = measure(config, training, views, held_out, eval_source)
     directory = os.path.join(config.workdir, "evaluation", "report")
     partial = f"{directory}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(f"{partial}/projector")
-    at_least = config.duplicate_similarity
-    _write_pairs(
-        f"{partial}/near_duplicates.csv",
-        *(findings.near_duplicates, source, source, at_least),
-    )
-    if eval_source is not None:
-        _write_pairs(
-            f"{partial}/leaks.csv", *(findings.leaks, eval_source, source, at_least)
-        )
-    _write_projector(config, source, findings.vectors, f"{partial}/projector")
+    pairs = {"near_duplicates.csv": (training.near_duplicates, source)}
+    if held_out is not None:
+        pairs["leaks.csv"] = held_out.leaks, eval_source
+    for name, (found, first_source) in pairs.items():
+        path = f"{partial}/{name}"
+        _write_pairs(path, found, first_source, source, config.duplicate_similarity)
+    _write_projector(config, source, vectors, f"{partial}/projector")
     with open(f"{partial}/report.html", "w", encoding="utf-8") as file:
-        file.write(make_page(config, source, eval_source, findings))
+        file.write(make_page(config, source, eval_source, rows, training, held_out))
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(partial, directory)
     print(f"Report: {directory}/report.html")
-    return findings.rows
+    return rows
 
 
-def find(config, source, eval_source, run):
-    """The `Findings` of an `EmbeddedRun`; eval_source may be None."""
-    vectors = run.train["refreshed embeddings"]
+def look_at_training(config, vectors):
+    """`Training` of embeddings float32 [num_instances, dim]."""
     sample = sample_images(len(vectors), config.max_images, config.seed)
     k = min(NUM_NEIGHBORS, len(sample) - 1)
     similarities, neighbors = nearest_others(vectors[sample], k)
-    occurrences = k_occurrences(neighbors, len(sample))
     first, second, alike = without_mirrored(*similar_pairs(similarities, neighbors))
-    images = f"{len(sample):,} training images"
-    threshold = f"at a similarity of {config.duplicate_similarity} or more"
-    views = np.split(run.views["refreshed embeddings"], 2)
-    measures = [
-        (
-            "alignment",
-            alignment(*views),
-            f"two views each of {len(run.viewed):,} training images",
-        ),
-        (
-            "uniformity",
-            uniformity(vectors, seed=config.seed),
-            f"{NUM_PAIRS:,} pairs of training images",
-        ),
-        ("hubness", hubness(neighbors, len(sample)), f"{k} nearest of {images}"),
-        (
-            "antihubs",
-            float((occurrences == 0).mean()),
-            f"part of {images} that is among the {k} nearest of none",
-        ),
-        (
-            "near-duplicate pairs",
-            int((alike >= config.duplicate_similarity).sum()),
-            f"{k} nearest of {images}, {threshold}",
-        ),
-    ]
-    held_out, found, leaks, predicted = None, None, None, None
-    if eval_source is not None:
-        held_out = run.held_out["refreshed embeddings"]
-        num_voting = min(max(config.k), len(vectors))
-        k = min(NUM_NEIGHBORS, len(vectors))
-        found = nearest(held_out, vectors, max(k, num_voting))
-        leaks = similar_pairs(*(part[:, :k] for part in found))
-        leaking = leaks[0][leaks[2] >= config.duplicate_similarity]
-        measures.append(
-            (
-                "possible leaks",
-                len(np.unique(leaking)),
-                f"{len(held_out):,} images to classify, {threshold} to one of training",
-            )
-        )
-    if has_labels(source) and has_labels(eval_source):
-        voting = (part[:, :num_voting] for part in found)
-        predicted = vote(*voting, source.labels, config.knn_temperature)
-        measures.append(
-            (
-                "kNN top-1",
-                float((predicted == eval_source.labels).mean()),
-                f"{len(held_out):,} images to classify, k = {num_voting}, "
-                f"T = {config.knn_temperature}",
-            )
-        )
-    return Findings(
-        rows=[
-            {"measure": measure, "value": value, "over": over}
-            for measure, value, over in measures
-        ],
+    return Training(
         vectors=vectors,
         sample=sample,
         neighbors=(similarities, sample[neighbors]),
-        occurrences=occurrences,
+        occurrences=k_occurrences(neighbors, len(sample)),
         near_duplicates=(sample[first], sample[second], alike),
-        held_out_vectors=held_out,
-        held_out_neighbors=found,
-        leaks=leaks,
+    )
+
+
+def look_at_held_out(config, source, eval_source, vectors, queries):
+    """`HeldOut` of the embeddings of eval_source, `queries`, and of source."""
+    num_voting = min(max(config.k), len(vectors))
+    k = min(NUM_NEIGHBORS, len(vectors))
+    similarities, neighbors = nearest(queries, vectors, max(k, num_voting))
+    predicted = None
+    if has_labels(source) and has_labels(eval_source):
+        voting = similarities[:, :num_voting], neighbors[:, :num_voting]
+        predicted = vote(*voting, source.labels, config.knn_temperature)
+    return HeldOut(
+        vectors=queries,
+        neighbors=(similarities, neighbors),
+        leaks=similar_pairs(similarities[:, :k], neighbors[:, :k]),
+        num_voting=num_voting,
         predicted=predicted,
     )
+
+
+def measure(config, training, views, held_out, eval_source):
+    """The rows of the table. views: embeddings of two views of the same images."""
+    rows = []
+
+    def add(name, value, over):
+        rows.append({"measure": name, "value": value, "over": over})
+
+    images, k = (
+        f"{len(training.sample):,} training images",
+        training.neighbors[1].shape[1],
+    )
+    alike = f"at a similarity of {config.duplicate_similarity} or more"
+    over = f"two views each of {len(views[0]):,} training images"
+    add("alignment", alignment(*views), over)
+    over = f"{NUM_PAIRS:,} pairs of training images"
+    add("uniformity", uniformity(training.vectors, seed=config.seed), over)
+    add("hubness", hubness(training.occurrences), f"{k} nearest of {images}")
+    over = f"part of {images} that is among the {k} nearest of none"
+    add("antihubs", float((training.occurrences == 0).mean()), over)
+    count = np.count_nonzero(training.near_duplicates[2] >= config.duplicate_similarity)
+    add("near-duplicate pairs", count, f"{k} nearest of {images}, {alike}")
+    if held_out is not None:
+        images = f"{len(held_out.vectors):,} images to classify"
+        queries, _, similarities = held_out.leaks
+        leaking = np.unique(queries[similarities >= config.duplicate_similarity])
+        add("possible leaks", len(leaking), f"{images}, {alike} to one of training")
+        if held_out.predicted is not None:
+            top1 = float((held_out.predicted == eval_source.labels).mean())
+            setting = f"k = {held_out.num_voting}, T = {config.knn_temperature}"
+            add("kNN top-1", top1, f"{images}, {setting}")
+    return rows
 
 
 def _write_pairs(path, pairs, first_source, second_source, at_least):

@@ -44,20 +44,24 @@ NO_LABELS = (
 )
 
 
-def make_page(config, source, eval_source, findings):
-    """The HTML text of the page. eval_source: or None; findings: of `diagnostics`."""
-    asked, similarities, neighbors = _queries(config, findings)
-    duplicates = [part[:NUM_PAIRS] for part in findings.near_duplicates]
-    hubs = np.argsort(-findings.occurrences, kind="stable")[:NUM_HUBS]
-    needed = [neighbors, *duplicates[:2], findings.sample[hubs]]
-    if eval_source is None:
+def make_page(config, source, eval_source, rows, training, held_out):
+    """The HTML text of the page.
+
+    rows: the measures; training, held_out: of `diagnostics`; eval_source and held_out
+    may be None.
+    """
+    asked, similarities, neighbors = _queries(config, training, held_out)
+    duplicates = [part[:NUM_PAIRS] for part in training.near_duplicates]
+    hubs = np.argsort(-training.occurrences, kind="stable")[:NUM_HUBS]
+    needed = [neighbors, *duplicates[:2], training.sample[hubs]]
+    if held_out is None:
         train = Shown(config, source, "training image", [*needed, asked])
         queries, leaks = (
             train,
             [paragraph("Left out: there are no images to classify.")],
         )
     else:
-        pairs = [part[:NUM_PAIRS] for part in findings.leaks]
+        pairs = [part[:NUM_PAIRS] for part in held_out.leaks]
         train = Shown(config, source, "training image", [*needed, pairs[1]])
         queries = Shown(config, eval_source, "image to classify", [asked, pairs[0]])
         leaks = _pairs(pairs, queries, train)
@@ -65,7 +69,7 @@ def make_page(config, source, eval_source, findings):
         "Measures": [
             table(
                 "Embeddings and data",
-                [{**row, "meaning": MEANINGS[row["measure"]]} for row in findings.rows],
+                [{**row, "meaning": MEANINGS[row["measure"]]} for row in rows],
             )
         ],
         "Nearest training images": _grid(
@@ -78,15 +82,15 @@ def make_page(config, source, eval_source, findings):
                 "Training images that are among the nearest of the most others",
                 [
                     train.figure(
-                        findings.sample[hub],
-                        f"nearest of {findings.occurrences[hub]}:",
+                        training.sample[hub],
+                        f"nearest of {training.occurrences[hub]}:",
                     )
                     for hub in hubs
                 ],
             )
         ],
         "Classes": [paragraph(NO_LABELS)],
-        "Map": _map(config, source, eval_source, findings),
+        "Map": _map(config, source, eval_source, training, held_out),
         "Files beside this page": [
             paragraph(
                 "near_duplicates.csv and leaks.csv list all pairs of a similarity of "
@@ -95,21 +99,21 @@ def make_page(config, source, eval_source, findings):
             )
         ],
     }
-    if findings.predicted is not None:
-        sections["Classes"] = _classes(eval_source, findings.predicted)
+    if held_out is not None and held_out.predicted is not None:
+        sections["Classes"] = _classes(eval_source, held_out.predicted)
     return page(
         f"Diagnostics of {config.workdir}",
         f"{source.num_instances:,} training images of {config.dataset}, embedded in "
-        f"{findings.vectors.shape[1]} dimensions by {config.backbone}.",
+        f"{training.vectors.shape[1]} dimensions by {config.backbone}.",
         sections,
     )
 
 
-def _queries(config, findings):
+def _queries(config, training, held_out):
     """Seeded queries and their neighbors: of the images to classify, if there are."""
-    similarities, neighbors = findings.held_out_neighbors or findings.neighbors
+    similarities, neighbors = (held_out or training).neighbors
     asked = sample_images(len(neighbors), NUM_QUERIES, config.seed)
-    indices = asked if findings.held_out_neighbors else findings.sample[asked]
+    indices = training.sample[asked] if held_out is None else asked
     some = asked, slice(NUM_NEIGHBORS)
     return indices, similarities[some], neighbors[some]
 
@@ -173,13 +177,10 @@ def _classes(eval_source, predicted):
     return [*pieces, picture(drawn, f"{alt}The table has its most frequent errors.")]
 
 
-def _map(config, source, eval_source, findings):
+def _map(config, source, eval_source, training, held_out):
     """t-SNE of the images to classify, or of training images where there are none."""
-    vectors = findings.held_out_vectors
-    if vectors is None:
-        vectors, shown = findings.vectors, source
-    else:
-        shown = eval_source
+    vectors = (held_out or training).vectors
+    shown = source if held_out is None else eval_source
     some = sample_images(len(vectors), NUM_POINTS, config.seed)
     if len(some) < 4:
         return [paragraph("Left out: it needs four images.")]

@@ -10,8 +10,13 @@ import pytest
 
 from npid_tf.data.arrays import from_arrays
 from npid_tf.evaluation.alignment import alignment, uniformity
-from npid_tf.protocols.diagnostics import evaluate_diagnostics, find
-from npid_tf.protocols.embeddings import EmbeddedRun
+from npid_tf.evaluation.neighborhood import hubness
+from npid_tf.protocols.diagnostics import (
+    evaluate_diagnostics,
+    look_at_held_out,
+    look_at_training,
+    measure,
+)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -50,75 +55,70 @@ def unit_rows(num_rows, dim=64, seed=0):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def source_of(labels):
+    return from_arrays(np.zeros([len(labels), 2, 2, 3], np.uint8), labels)
+
+
 @pytest.fixture(scope="module")
 def planted(config):
-    """Findings where training images 4 and 9, and image 7 to classify, are one."""
-    train, held_out = unit_rows(30), unit_rows(20, seed=1)
-    train[4] = held_out[7] = train[9]
-    labels, eval_labels = np.arange(30) % 3, np.arange(20) % 3
-    # Each image to classify but the copy lies near one of its class.
-    held_out[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * held_out[:7]
-    held_out /= np.linalg.norm(held_out, axis=1, keepdims=True)
-    views = np.concatenate([train, unit_rows(30, seed=2)])
-    name = "refreshed embeddings"
-    run = EmbeddedRun({name: train}, {name: held_out}, np.arange(30), {name: views})
-    sources = [
-        from_arrays(np.zeros([len(part), 2, 2, 3], np.uint8), part)
-        for part in (labels, eval_labels)
-    ]
+    """Training images 4 and 9 and image 7 to classify are one; others to classify are
+    near one of their class. Returns the rows, `Training`, `HeldOut` and the views."""
     config = dataclasses.replace(config, k=(1,), duplicate_similarity=0.999)
-    return find(config, *sources, run), run
+    train, queries = unit_rows(30), unit_rows(20, seed=1)
+    train[4] = queries[7] = train[9]
+    queries[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * queries[:7]
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    source, eval_source = source_of(np.arange(30) % 3), source_of(np.arange(20) % 3)
+    training = look_at_training(config, train)
+    held_out = look_at_held_out(config, source, eval_source, train, queries)
+    views = train, unit_rows(30, seed=2)
+    rows = measure(config, training, views, held_out, eval_source)
+    return {row["measure"]: row["value"] for row in rows}, training, held_out, views
 
 
 def test_planted_copies_are_the_first_pair_and_the_first_leak(planted):
-    findings, _ = planted
-    first, second, similarities = findings.near_duplicates
+    values, training, held_out, _ = planted
+    first, second, similarities = training.near_duplicates
     assert (first[0], second[0]) == (4, 9)
     assert similarities[0] == pytest.approx(1) and similarities[1] < 0.9
-    queries, images, _ = findings.leaks
+    queries, images, _ = held_out.leaks
     assert queries[:2].tolist() == [7, 7] and set(images[:2]) == {4, 9}
-    values = {row["measure"]: row["value"] for row in findings.rows}
     assert values["near-duplicate pairs"] == 1
     assert values["possible leaks"] == 1
 
 
 def test_the_measures_are_those_of_their_functions(planted):
-    findings, run = planted
-    train, views = run.train["refreshed embeddings"], run.views["refreshed embeddings"]
-    values = {row["measure"]: row["value"] for row in findings.rows}
-    assert values["alignment"] == alignment(views[:30], views[30:])
-    assert values["uniformity"] == uniformity(train)
-    assert findings.occurrences.sum() == 30 * 10
-    assert values["antihubs"] == (findings.occurrences == 0).mean()
-    assert findings.predicted[:8].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    right = findings.predicted == np.arange(20) % 3
-    assert values["kNN top-1"] == right.mean()
+    values, training, held_out, views = planted
+    assert values["alignment"] == alignment(*views)
+    assert values["uniformity"] == uniformity(training.vectors)
+    assert training.occurrences.sum() == 30 * 10
+    assert values["hubness"] == hubness(training.occurrences)
+    assert values["antihubs"] == (training.occurrences == 0).mean()
+    assert held_out.predicted[:8].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert values["kNN top-1"] == (held_out.predicted == np.arange(20) % 3).mean()
 
 
-def test_without_images_to_classify_there_are_neither_leaks_nor_classes(config):
-    name = "refreshed embeddings"
-    run = EmbeddedRun(
-        {name: unit_rows(5)}, None, np.arange(5), {name: unit_rows(10, seed=1)}
-    )
-    source = from_arrays(np.zeros([5, 2, 2, 3], np.uint8))
-    findings = find(config, source, None, run)
-    assert [row["measure"] for row in findings.rows][-1] == "near-duplicate pairs"
-    assert findings.leaks is None and findings.predicted is None
-    assert findings.neighbors[1].shape == (5, 4)
+def test_without_labels_there_are_leaks_but_no_classes(config):
+    train, queries = unit_rows(30), unit_rows(20, seed=1)
+    source = source_of(np.arange(30))
+    eval_source = from_arrays(np.zeros([20, 2, 2, 3], np.uint8))
+    held_out = look_at_held_out(config, source, eval_source, train, queries)
+    assert held_out.predicted is None
+    training = look_at_training(config, train)
+    rows = measure(config, training, (train, train), held_out, eval_source)
+    assert rows[-1]["measure"] == "possible leaks"
+    rows = measure(config, training, (train, train), None, None)
+    assert rows[-1]["measure"] == "near-duplicate pairs"
 
 
 def test_of_many_images_a_sample_is_looked_at_under_its_own_indices(config):
-    train = unit_rows(40)
-    name = "refreshed embeddings"
-    run = EmbeddedRun({name: train}, None, np.arange(2), {name: train[:4]})
-    config = dataclasses.replace(config, max_images=12)
-    source = from_arrays(np.zeros([40, 2, 2, 3], np.uint8))
-    findings = find(config, source, None, run)
-    assert len(findings.sample) == 12
-    similarities, neighbors = findings.neighbors
-    assert set(neighbors.reshape(-1)) <= set(findings.sample)
+    vectors = unit_rows(40)
+    training = look_at_training(dataclasses.replace(config, max_images=12), vectors)
+    assert len(training.sample) == 12
+    similarities, neighbors = training.neighbors
+    assert set(neighbors.reshape(-1)) <= set(training.sample)
     np.testing.assert_allclose(
-        similarities[3], train[neighbors[3]] @ train[findings.sample[3]], atol=1e-6
+        similarities[3], vectors[neighbors[3]] @ vectors[training.sample[3]], atol=1e-6
     )
 
 

@@ -4,38 +4,38 @@ import dataclasses
 import re
 
 import numpy as np
-import pytest
 
 from npid_tf.config import Config
 from npid_tf.data.arrays import from_arrays
-from npid_tf.protocols.diagnostics import Findings
+from npid_tf.protocols.diagnostics import HeldOut, Training
 from npid_tf.protocols.diagnostics_page import make_page
 
 CONFIG = Config(image_size=4)
 RANDOM = np.random.default_rng(0)
-NUM_TRAIN, NUM_HELD_OUT = 6, 3
 
 
 def images(count):
     return RANDOM.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
-def findings():
-    neighbors = np.array([[1, 2], [0, 2], [5, 0]])
-    similarities = np.array([[0.9, 0.8], [0.75, 0.5], [0.625, 0.25]], np.float32)
-    return Findings(
-        rows=[{"measure": "hubness", "value": 0.5, "over": "6 images"}],
-        vectors=RANDOM.normal(size=(NUM_TRAIN, 5)).astype(np.float32),
-        sample=np.arange(NUM_TRAIN),
-        neighbors=(np.full([6, 1], 0.5), np.array([[1], [0], [0], [0], [2], [2]])),
-        occurrences=np.array([3, 1, 2, 0, 0, 0]),
-        near_duplicates=(np.array([3]), np.array([4]), np.array([0.99])),
-        held_out_vectors=RANDOM.normal(size=(NUM_HELD_OUT, 5)).astype(np.float32),
-        held_out_neighbors=(similarities, neighbors),
-        leaks=(np.array([2]), np.array([5]), np.array([0.625])),
-        predicted=np.array([1, 0, 0]),
-    )
+ROWS = [{"measure": "hubness", "value": 0.5, "over": "6 images"}]
+TRAINING = Training(
+    vectors=RANDOM.normal(size=(6, 5)).astype(np.float32),
+    sample=np.arange(6),
+    neighbors=(np.full([6, 1], 0.5), np.array([[1], [0], [0], [0], [2], [2]])),
+    occurrences=np.array([3, 1, 2, 0, 0, 0]),
+    near_duplicates=(np.array([3]), np.array([4]), np.array([0.99])),
+)
+HELD_OUT = HeldOut(
+    vectors=RANDOM.normal(size=(3, 5)).astype(np.float32),
+    neighbors=(
+        np.array([[0.9, 0.8], [0.75, 0.5], [0.625, 0.25]], np.float32),
+        np.array([[1, 2], [0, 2], [5, 0]]),
+    ),
+    leaks=(np.array([2]), np.array([5]), np.array([0.625])),
+    num_voting=1,
+    predicted=np.array([1, 0, 0]),
+)
 
 
 def section(page, heading):
@@ -47,11 +47,11 @@ def captions(html):
     return re.findall("<figcaption>(.*?)</figcaption>", html)
 
 
-def test_neighbors_of_the_query_s_class_are_right_and_others_wrong(findings):
+def test_neighbors_of_the_query_s_class_are_right_and_others_wrong():
     names = ("cat", "dog")
     source = from_arrays(images(6), np.array([0, 1, 1, 0, 0, 0]), names)
     eval_source = from_arrays(images(3), np.array([1, 0, 0]), names)
-    page = make_page(CONFIG, source, eval_source, findings)
+    page = make_page(CONFIG, source, eval_source, ROWS, TRAINING, HELD_OUT)
     grid = section(page, "Nearest training images")
     assert captions(grid) == [
         "query: dog, image to classify 0",
@@ -82,9 +82,10 @@ def test_neighbors_of_the_query_s_class_are_right_and_others_wrong(findings):
     assert "<picture>" in section(page, "Classes")
 
 
-def test_without_labels_neighbors_are_neither_right_nor_wrong(findings):
-    findings = dataclasses.replace(findings, predicted=None)
-    page = make_page(CONFIG, from_arrays(images(6)), from_arrays(images(3)), findings)
+def test_without_labels_neighbors_are_neither_right_nor_wrong():
+    held_out = dataclasses.replace(HELD_OUT, predicted=None)
+    source, eval_source = from_arrays(images(6)), from_arrays(images(3))
+    page = make_page(CONFIG, source, eval_source, ROWS, TRAINING, held_out)
     grid = section(page, "Nearest training images")
     assert captions(grid)[:2] == [
         "query: image to classify 0",
@@ -93,10 +94,8 @@ def test_without_labels_neighbors_are_neither_right_nor_wrong(findings):
     assert set(re.findall('<figure class="(.*?)">', grid)) == {"query", ""}
 
 
-def test_without_images_to_classify_training_images_are_the_queries(findings):
-    held_out = ("held_out_vectors", "held_out_neighbors", "leaks", "predicted")
-    alone = dataclasses.replace(findings, **dict.fromkeys(held_out))
-    page = make_page(CONFIG, from_arrays(images(6)), None, alone)
+def test_without_images_to_classify_training_images_are_the_queries():
+    page = make_page(CONFIG, from_arrays(images(6)), None, ROWS, TRAINING, None)
     assert len(captions(section(page, "Nearest training images"))) == 2 * 6
     assert captions(section(page, "Nearest training images"))[:2] == [
         "query: training image 0",
