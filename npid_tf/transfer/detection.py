@@ -78,7 +78,13 @@ def train_detector(detector, images, image_size, batch_size, steps, optimizer, s
         )
     )
     detector.compile(optimizer)
-    return detector.fit(dataset, steps_per_epoch=steps, verbose=0).history["loss"][-1]
+    history = detector.fit(
+        dataset,
+        steps_per_epoch=steps,
+        shuffle=False,  # The data set is shuffled; True only warns of that.
+        verbose=0,
+    )
+    return history.history["loss"][-1]
 
 
 def resized(image, size):

@@ -46,9 +46,16 @@ def train_segmenter(segmenter, images, image_size, batch_size, steps, optimizer,
     segmenter.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=VOID),
+        metrics=[],  # keras-hub's own are for masks in one-hot form.
     )
     dataset = batches(images, example, shapes, batch_size, steps, seed)
-    return segmenter.fit(dataset, steps_per_epoch=steps, verbose=0).history["loss"][-1]
+    history = segmenter.fit(
+        dataset,
+        steps_per_epoch=steps,
+        shuffle=False,  # The data set is shuffled; True only warns of that.
+        verbose=0,
+    )
+    return history.history["loss"][-1]
 
 
 def mean_iou(segmenter, images, num_classes, image_size):

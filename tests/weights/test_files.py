@@ -80,6 +80,24 @@ def test_damaged_files_are_refused(write, tmp_path):
             read_file(path)
 
 
+@pytest.mark.parametrize("name", ["types_zip.pth", "types_legacy.pth"])
+def test_a_file_with_wrong_bytes_is_read_or_refused(name, tmp_path):
+    whole = np.frombuffer((RECORDED / name).read_bytes(), np.uint8)
+    generator = np.random.default_rng(0)
+    num_refused = 0
+    for _ in range(200):
+        wrong = whole.copy()
+        places = generator.integers(0, 1800, 3)  # Most of it before the values.
+        wrong[places] = generator.integers(0, 256, 3)
+        (tmp_path / name).write_bytes(wrong.tobytes())
+        try:
+            read_file(tmp_path / name)
+        except ValueError as error:
+            num_refused += 1
+            assert name in str(error)
+    assert num_refused > 50
+
+
 def test_a_storage_that_the_file_cannot_hold_is_not_allocated(write, tmp_path):
     path = tmp_path / "file.pth"
     count = 2**50
