@@ -228,7 +228,7 @@ class LiveIndex:
             self._compaction_error = f"{type(error).__name__}: {error}"
 
     def wait(self):
-        """Waits until the compaction in the background has ended, if one is under way."""
+        """Waits for the compaction in the background to end, if one is under way."""
         if self._compactor.is_alive():
             self._compactor.join()
 
