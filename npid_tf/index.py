@@ -75,8 +75,11 @@ def compact(export_dir, names):
 COMMANDS = {"add": add, "remove": remove, "stats": stats, "compact": compact}
 
 
+@contextlib.contextmanager
 def _opened(export_dir):
-    return contextlib.closing(LiveIndex(os.path.join(export_dir, "index")))
+    with contextlib.closing(LiveIndex(os.path.join(export_dir, "index"))) as index:
+        yield index
+        index.wait()  # Closing would undo what many changes have started.
 
 
 def _with_progress(names):

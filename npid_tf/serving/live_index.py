@@ -227,6 +227,11 @@ class LiveIndex:
         except Exception as error:  # `stats` tells; the index is as it was.
             self._compaction_error = f"{type(error).__name__}: {error}"
 
+    def wait(self):
+        """Waits for the compaction in the background to end, if one is under way."""
+        if self._compactor.is_alive():
+            self._compactor.join()
+
     def _check_open(self):
         if self._lock_file is None:
             raise ValueError(f"The index in {self._files.index_dir} was closed.")

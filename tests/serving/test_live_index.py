@@ -4,7 +4,6 @@ import errno
 import os
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,12 +11,6 @@ import pytest
 
 from npid_tf.serving import live_index
 from npid_tf.serving.live_index import LiveIndex
-
-
-def settle(index):
-    """Waits until nothing is compacted in the background."""
-    while index._compactor.is_alive():
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -182,7 +175,7 @@ def test_many_changes_start_a_compaction_in_the_background(
     vectors = unit_vectors(120, seed=1)
     for n, vector in enumerate(vectors):
         index.upsert([f"new {n}"], vector[None])
-    settle(index)
+    index.wait()
     stats = index.stats()
     assert stats["generation"] >= 1 and stats["compaction_error"] is None
     assert stats["added_since"] < 120
@@ -205,7 +198,7 @@ def test_a_compaction_that_fails_in_the_background_is_told_of_and_not_repeated(
         patch.setattr(live_index, "build_base", fail)
         for n, vector in enumerate(unit_vectors(10, seed=1)):
             index.upsert([f"new {n}"], vector[None])
-            settle(index)
+            index.wait()
     assert len(calls) == 1
     assert index.stats()["compaction_error"] == (
         "ValueError: The index misses --recall=0.9"
@@ -231,7 +224,7 @@ def test_a_compaction_comes_to_nothing_when_the_index_is_closed(
     assert entered.wait(60)
     index.close()
     closed.set()
-    settle(index)
+    index.wait()
     assert built and "was closed" in index.stats()["compaction_error"]
     monkeypatch.undo()
     again = LiveIndex(index._files.index_dir)
