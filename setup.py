@@ -41,6 +41,7 @@ setup(
         "benchmarks": ["torch", "torchvision", "psutil", "faiss-cpu", "hnswlib"],
         "test": [
             "pytest",
+            "pytest-xdist",
             "hypothesis",
             "ruff==0.17.*",
             "playwright",
