@@ -59,7 +59,10 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
             os.makedirs(parts, exist_ok=True)
             _write_parts(parts, missing, make_model, make_dataset, num_instances)
             for name in missing:
-                _join(parts, name, _path(directory, name), num_instances)
+                _join(parts, name, _path(parts, f".{name}"), num_instances)
+            # After the last one is whole: until then the parts are those of all.
+            for name in missing:
+                os.replace(_path(parts, f".{name}"), _path(directory, name))
             shutil.rmtree(parts)
         except OSError as error:
             raise OSError(
@@ -113,21 +116,18 @@ def _list_parts(directory):
 
 
 def _join(directory, name, path, num_instances):
-    """Makes one array on disk of the parts' rows."""
-    if os.path.exists(path):
-        return
+    """Makes one array on disk, at `path`, of the parts' rows."""
     joined, first = None, 0
-    with _renamed(path) as partial:
-        for part_path in _list_parts(directory):
-            with np.load(part_path) as part:
-                rows = part[name]
-            if joined is None:
-                joined = np.lib.format.open_memmap(
-                    partial, "w+", np.float32, (num_instances, rows.shape[1])
-                )
-            joined[first : first + len(rows)] = rows
-            first += len(rows)
-        joined.flush()
+    for part_path in _list_parts(directory):
+        with np.load(part_path) as part:
+            rows = part[name]
+        if joined is None:
+            joined = np.lib.format.open_memmap(
+                path, "w+", np.float32, (num_instances, rows.shape[1])
+            )
+        joined[first : first + len(rows)] = rows
+        first += len(rows)
+    joined.flush()
 
 
 @contextlib.contextmanager

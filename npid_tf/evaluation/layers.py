@@ -21,12 +21,23 @@ PUBLISHED_POOLING = {
 def with_layers(encoder, names):
     """A model sharing `encoder`'s weights that returns the named layers as vectors.
 
+    Of `pooled_layers`, whose stages become one vector each: float32 [batch, dim].
+    """
+    model = pooled_layers(encoder, names)
+    vectors = [keras.layers.Flatten()(output) for output in model.outputs]
+    return keras.Model(model.input, tuple(vectors))
+
+
+def pooled_layers(encoder, names):
+    """A model sharing `encoder`'s weights that returns the named layers.
+
     The stages conv1 to conv5 of its backbone are average-pooled to a square whose
     dimension is the largest that is not above the published one. `features` is what
     the head projects (a ResNet's global average pool, fc7 of VGG-16 and AlexNet),
     `embedding` its output.
 
-    Returns a Keras model from images to float32 [batch, dim], one for each name.
+    Returns a Keras model from images to float32 [batch, side, side, channels] of stages
+    and [batch, dim] of the others.
     Raises ValueError for a name that the encoder does not have, listing those it has.
     """
     backbone = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
@@ -48,11 +59,11 @@ def with_layers(encoder, names):
         maps = [backbone.get_layer(name).output for name in wanted]
         inner = keras.Model(backbone.input, maps)
         for name, output in zip(wanted, keras.tree.flatten(inner(x)), strict=True):
-            outputs[name] = keras.layers.Flatten()(pool(output, BUDGETS[name]))
+            outputs[name] = pool(output, BUDGETS[name])
     for name in ("features", "embedding"):
         outputs[name] = encoder.get_layer(name).output
-    vectors = [keras.layers.Identity(dtype="float32")(outputs[name]) for name in names]
-    return keras.Model(encoder.input, tuple(vectors))
+    chosen = [keras.layers.Identity(dtype="float32")(outputs[name]) for name in names]
+    return keras.Model(encoder.input, tuple(chosen))
 
 
 def pool(maps, budget):

@@ -3,8 +3,9 @@
 import dataclasses
 
 import keras
+import tensorflow as tf
 
-from npid_tf.evaluation.layers import with_layers
+from npid_tf.evaluation.layers import pooled_layers
 
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "features")
 
@@ -59,21 +60,26 @@ def build_heads(encoder, layers, num_classes, batch_norm):
     """A network from images to a tuple of class scores, one for each layer.
 
     The encoder is frozen: its weights are not trainable and its batch norm and dropout
-    are those of inference. batch_norm: scales each dimension before its head.
+    are those of inference. batch_norm: scales the channels of each layer's pooled maps.
     """
     encoder.trainable = False
-    model = with_layers(encoder, layers)
+    model = pooled_layers(encoder, layers)
     outputs = keras.tree.flatten(model(model.input, training=False))
+    num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
     heads = []
     for layer, x in zip(layers, outputs, strict=True):
         if batch_norm:
             x = keras.layers.BatchNormalization(
-                momentum=0.9, epsilon=1e-5, center=False, scale=False
+                momentum=0.9,
+                epsilon=1e-5,
+                center=False,
+                scale=False,
+                synchronized=num_replicas > 1,
             )(x)
         head = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name=f"{layer}_scores",
         )
-        heads.append(head(x))
+        heads.append(head(keras.layers.Flatten()(x)))
     return keras.Model(model.input, tuple(heads))

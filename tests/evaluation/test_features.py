@@ -102,16 +102,24 @@ def test_an_interrupted_computation_goes_on_and_ends_the_same(
         np.testing.assert_array_equal(cut[name], whole[name])
 
 
-def test_an_interruption_while_joining_costs_nothing(tmp_path, monkeypatch):
+def test_an_interruption_while_joining_costs_nothing(tmp_path):
     colors = Colors()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.shutil, "rmtree", lambda path: exec("raise OSError(1)"))
-        with pytest.raises(OSError, match=r"Could not write features to .* goes on"):
+        open_memmap = np.lib.format.open_memmap
+
+        def open_one(path, *arguments):
+            if path.endswith("corners.npy"):
+                raise OSError("No space left on device")
+            return open_memmap(path, *arguments)
+
+        patch.setattr(np.lib.format, "open_memmap", open_one)
+        with pytest.raises(OSError, match=r"write features to .*No space.* goes on"):
             compute(tmp_path, colors)
     batches = colors.num_batches
     rows = compute(tmp_path, colors)
     assert colors.num_batches == batches
     np.testing.assert_allclose(rows["means"], IMAGES.mean(axis=(1, 2)), rtol=1e-5)
+    assert sorted(os.listdir(tmp_path)) == ["corners.npy", "means.npy"]
 
 
 def test_few_rows_are_in_memory_at_once(tmp_path, monkeypatch):

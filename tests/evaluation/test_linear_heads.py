@@ -44,6 +44,9 @@ def test_nothing_but_the_heads_is_trained_even_in_training():
         for layer in ("conv2", "features")
         for name in ("kernel", "bias")
     ]
+    # Batch norm of the 4 channels of the stage, not of their 8 x 8 positions.
+    scales = [v.shape[0] for v in network.weights if v.path.endswith("moving_variance")]
+    assert scales[-2:] == [4, 32]
     before = [variable.numpy() for variable in encoder.variables]
     images = np.random.default_rng(0).integers(0, 256, [6, 8, 8, 3], np.uint8)
     with tf.GradientTape() as tape:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
+from npid_tf.evaluation import svm
 from npid_tf.evaluation.svm import (
     COSTS,
     average_precision,
@@ -30,29 +32,48 @@ def test_the_costs_are_the_published_19():
     assert COSTS[:4] == (1, 10, 100, 0.0625) and COSTS[-1] == 0.5**19
 
 
-def test_cost_and_decisions_are_those_of_scikit_learns_search():
+def test_cost_and_decisions_are_those_of_scikit_learn_one_fit_at_a_time():
     vectors, labels = clusters(120, noise=1.0, seed=0)
     vectors, targets = unit(vectors), one_vs_rest(labels, 3)
     costs = (0.01, 1.0, 100.0)
     found = fit_svms(vectors, targets, costs)
-    for number, (svm, cost) in enumerate(found):
-        peer = GridSearchCV(
-            LinearSVC(class_weight={1: 2, 0: 1}, random_state=0, max_iter=2000),
-            {"C": costs},
-            scoring="average_precision",
-            cv=3,
-        ).fit(vectors, labels == number)
-        assert cost == peer.best_params_["C"]
+    for number, (found_svm, cost) in enumerate(found):
+        is_class = labels == number
+        peers = {
+            cost: LinearSVC(C=cost, class_weight={True: 2, False: 1}, random_state=0)
+            for cost in costs
+        }
+        scores = {cost: [] for cost in costs}
+        for learned, judged in StratifiedKFold(3).split(vectors, is_class):
+            for tried, peer in peers.items():
+                peer.fit(vectors[learned], is_class[learned])
+                decisions = peer.decision_function(vectors[judged])
+                score = average_precision_score(is_class[judged], decisions)
+                scores[tried].append(score)
+        assert cost == max(costs, key=lambda tried: np.mean(scores[tried]))
+        peer = peers[cost].fit(vectors, is_class)
         np.testing.assert_allclose(
-            svm.decision_function(vectors), peer.decision_function(vectors), atol=1e-3
+            found_svm.decision_function(vectors),
+            peer.decision_function(vectors),
+            atol=1e-3,
         )
+
+
+def test_processes_find_what_one_finds(monkeypatch):
+    vectors, labels = clusters(60, noise=1.0, seed=0)
+    arguments = unit(vectors), one_vs_rest(labels, 3)[:, :1], (0.01, 1.0)
+    ((alone, cost),) = fit_svms(*arguments)
+    monkeypatch.setattr(svm, "LARGE", 1)
+    ((together, same_cost),) = fit_svms(*arguments)
+    assert cost == same_cost
+    np.testing.assert_array_equal(alone.coef_, together.coef_)
 
 
 def test_clear_clusters_are_told_apart():
     vectors, labels = clusters(60, noise=0.05, seed=0)
     new_vectors, new_labels = clusters(40, noise=0.05, seed=1)
     found = fit_svms(unit(vectors), one_vs_rest(labels, 3), (1.0, 10.0))
-    scores = class_scores([svm for svm, _ in found], unit(new_vectors))
+    scores = class_scores([one for one, _ in found], unit(new_vectors))
     np.testing.assert_array_equal(scores.argmax(axis=1), new_labels)
     assert mean_average_precision(scores, one_vs_rest(new_labels, 3)) == 1.0
 
