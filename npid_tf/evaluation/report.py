@@ -28,7 +28,7 @@ figure img { width: 88px; image-rendering: pixelated; border: 4px solid transpar
 figure.query img { border: 4px double CanvasText; }
 figure.right img { border: 4px solid var(--right); }
 figure.wrong img { border: 4px dashed var(--wrong); }
-picture img { max-width: 100%; }
+picture img { display: block; margin-top: 1em; max-width: 100%; }
 """
 # `img-src data:` and no other source: the page asks no address for anything.
 PAGE = """<!doctype html>

@@ -158,8 +158,8 @@ def measure(config, training, views, held_out, eval_source):
     add("hubness", hubness(training.occurrences), f"{k} nearest of {images}")
     over = f"part of {images} that is among the {k} nearest of none"
     add("antihubs", float((training.occurrences == 0).mean()), over)
-    count = np.count_nonzero(training.near_duplicates[2] >= config.duplicate_similarity)
-    add("near-duplicate pairs", count, f"{k} nearest of {images}, {alike}")
+    is_pair = training.near_duplicates[2] >= config.duplicate_similarity
+    add("near-duplicate pairs", int(is_pair.sum()), f"{k} nearest of {images}, {alike}")
     if held_out is not None:
         images = f"{len(held_out.vectors):,} images to classify"
         queries, _, similarities = held_out.leaks
