@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import pytest
 import tensorflow as tf
-from absl import flags
+from absl import flags, logging
 from absl.testing import flagsaver
 
 from npid_tf.command_line import config_from_flags, define_flags
@@ -69,6 +70,16 @@ def exported(trained_workdir, tmp_path_factory):
     config = dataclasses.replace(trained_workdir, export_dir=str(directory / "it"))
     export(config)
     return config
+
+
+@pytest.fixture(scope="session")
+def milvus_lite():
+    """Skips a test where the extra `milvus` is missing."""
+    # pymilvus closes all handlers of logging, and absl's then its stream: the stderr
+    # that pytest had put there when absl was imported, and still needs.
+    logging.get_absl_handler().python_handler.stream = sys.__stderr__
+    for name in ("pymilvus", "milvus_lite"):
+        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
 
 
 @pytest.fixture

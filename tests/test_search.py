@@ -128,9 +128,9 @@ def test_an_older_encoder_serves_the_index_that_it_made(exported, query, tmp_pat
     assert first["id"] == "7"
 
 
-def test_milvus_answers_as_the_index_does(exported, query, tmp_path, capsys):
-    for name in ("pymilvus", "milvus_lite"):
-        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
+def test_milvus_answers_as_the_index_does(
+    milvus_lite, exported, query, tmp_path, capsys
+):
     directory, uri = str(tmp_path / "export"), str(tmp_path / "items.db")
     config = dataclasses.replace(exported, export_dir=directory, engine="milvus")
     export_main(dataclasses.replace(config, uri=uri), [])

@@ -79,6 +79,11 @@ def connect(uri):
         raise ImportError(
             "--engine=milvus needs pymilvus: pip install 'npid_tf[milvus]'."
         ) from error
+    if "://" not in uri and not uri.endswith(".db"):
+        raise ValueError(
+            "--uri must be http://HOST:19530, or for Milvus Lite a file, which must "
+            f"end in .db. Received: {uri}."
+        )
     try:
         return pymilvus.MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
     except pymilvus.MilvusException as error:

@@ -144,4 +144,6 @@ def check_engine(engine, uri):
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
     if engine == "milvus" and uri is None:
-        raise ValueError("Where is Milvus? Pass --uri=http://HOST:19530 or --uri=FILE.")
+        raise ValueError(
+            "Where is Milvus? Pass --uri=http://HOST:19530 or --uri=FILE.db."
+        )

@@ -1,14 +1,11 @@
 """The benchmark of Milvus at a tiny size."""
 
 import numpy as np
-import pytest
 
 import milvus
 
 
-def test_exact_search_finds_all(tmp_path, capsys):
-    for name in ("pymilvus", "milvus_lite"):
-        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
+def test_exact_search_finds_all(milvus_lite, tmp_path, capsys):
     vectors = np.random.default_rng(0).normal(size=[300, 16]).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cache = tmp_path / "views.npz"

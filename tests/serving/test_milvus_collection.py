@@ -10,9 +10,7 @@ from npid_tf.serving.milvus_index import MilvusIndex
 
 
 @pytest.fixture
-def uri(tmp_path):
-    for name in ("pymilvus", "milvus_lite"):
-        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
+def uri(milvus_lite, tmp_path):
     return str(tmp_path / "items.db")
 
 
@@ -81,6 +79,11 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(ImportError, match=r"npid_tf\[milvus\]"):
         connect("items.db")
+
+
+def test_a_file_that_pymilvus_would_take_for_a_host_is_refused(milvus_lite):
+    with pytest.raises(ValueError, match=r"end in .db. Received: runs/items"):
+        connect("runs/items")
 
 
 def test_a_server_that_is_not_there_is_named(uri):

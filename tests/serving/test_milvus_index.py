@@ -11,12 +11,6 @@ NAMES = [f"photos/{row}.jpg" for row in range(300)]
 ODD = ["it's", 'say "x"', "a\\b", "snow \u2603", "line\nbreak", "' or key != '", "{x}"]
 
 
-@pytest.fixture(scope="module")
-def milvus_lite():
-    for name in ("pymilvus", "milvus_lite"):
-        pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
-
-
 @pytest.fixture
 def index(milvus_lite, unit_vectors, tmp_path):
     """300 items and their labels, in a file of their own."""
