@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["npid_tf", "npid_tf.*"]),
+    package_data={"npid_tf.serving": ["web/*"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         # ScaNN's TensorFlow ops are compiled for exactly this TensorFlow.
@@ -28,13 +29,27 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
-        "serving": ["tensorflow-serving-api==2.20.*"],
+        "serving": [
+            "tensorflow-serving-api==2.20.*",
+            "fastapi",
+            "uvicorn",
+            "python-multipart",
+            "prometheus-client",
+        ],
         "milvus": ["pymilvus~=3.0", "milvus-lite~=3.2"],
         # The last nightly: the last release does not import beside Keras 3.
         "addons": [
             "tfa-nightly==0.23.0.dev20240415222534; python_version < '3.12'",
         ],
         "benchmarks": ["torch", "torchvision", "psutil", "faiss-cpu", "hnswlib"],
-        "test": ["pytest", "hypothesis", "ruff==0.17.*"],
+        "test": [
+            "pytest",
+            "hypothesis",
+            "ruff==0.17.*",
+            "pillow",
+            # The page's tests; they need Debian's chromium too, and skip without.
+            "playwright",
+            "axe-playwright-python",
+        ],
     },
 )

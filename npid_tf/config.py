@@ -88,16 +88,32 @@ class Config:
     scann_saved_model: bool = _flag(
         False, "export: also a SavedModel that searches with ScaNN's ops"
     )
-    engine: str = _flag("scann", "export, search: the index of DIR (scann), or milvus")
+    engine: str = _flag("scann", "The index of DIR (scann), or milvus")
     uri: str | None = _flag(
         None, "milvus: http://HOST:19530, or the file of a Milvus Lite"
     )
     image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
+    # serve
+    host: str = _flag("127.0.0.1", "serve: address to listen at; 0.0.0.0 is all")
+    port: int = _flag(8501, "serve: port of HTTP")
+    grpc_port: int = _flag(8500, "serve: port of gRPC")
+    max_batch_size: int = _flag(64, "serve: images that one call of a model answers")
+    batch_delay_ms: float = _flag(2.0, "serve: how long an image waits for others")
+    max_body_mb: int = _flag(32, "serve: most megabytes of a request")
+    max_pixels: int = _flag(50_000_000, "serve: most pixels of an image in a request")
+    max_images: int = _flag(64, "serve: most images in a request")
+    max_k: int = _flag(1000, "serve: most neighbors that a request may ask for")
+    max_queue: int = _flag(
+        256, "serve: most requests and images that wait; past it 503"
+    )
+    request_seconds: float = _flag(30.0, "serve: longest time for a request")
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
-        for name in (positive + " num_negatives accumulation_steps").split():
+        bounds = "max_batch_size max_body_mb max_pixels max_images max_k max_queue"
+        positive = f"{positive} num_negatives accumulation_steps {bounds}"
+        for name in positive.split():
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be at least 1. Received: {getattr(self, name)}."
@@ -107,6 +123,11 @@ class Config:
         if self.knn_temperature <= 0:
             raise ValueError(
                 f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
+            )
+        if self.batch_delay_ms < 0 or self.request_seconds <= 0:
+            raise ValueError(
+                "`batch_delay_ms` must be 0 or more and `request_seconds` more. "
+                f"Received: {self.batch_delay_ms} and {self.request_seconds}."
             )
         for name in ("crop_fraction", "recall"):
             if not 0 < getattr(self, name) <= 1:
