@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["npid_tf", "npid_tf.*"]),
+    package_data={"npid_tf.serving": ["web/*"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         # ScaNN's TensorFlow ops are compiled for exactly this TensorFlow.
@@ -30,7 +31,13 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
-        "serving": ["tensorflow-serving-api==2.20.*"],
+        "serving": [
+            "tensorflow-serving-api==2.20.*",
+            "fastapi",
+            "uvicorn",
+            "python-multipart",
+            "prometheus-client",
+        ],
         "milvus": ["pymilvus~=3.0", "milvus-lite~=3.2"],
         # The last nightly: the last release does not import beside Keras 3.
         "addons": [
@@ -44,6 +51,7 @@ setup(
             "pytest-xdist",
             "hypothesis",
             "ruff==0.17.*",
+            # The page's tests; they need Debian's chromium too, and skip without.
             "playwright",
             "axe-playwright-python",
         ],

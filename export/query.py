@@ -1,4 +1,5 @@
-"""Asks a TensorFlow Serving for the neighbours of an image, with nothing but Python.
+"""Asks `npid_tf.serve`, or TensorFlow Serving on the same export, for the neighbors of
+an image, with nothing but Python.
 
 python export/query.py photo.jpg [http://localhost:8501]
 """

@@ -145,7 +145,7 @@ class Config:
     scann_saved_model: bool = _flag(
         False, "export: also a SavedModel that searches with ScaNN's ops"
     )
-    engine: str = _flag("scann", "export, search: the index of DIR (scann), or milvus")
+    engine: str = _flag("scann", "The index of DIR (scann), or milvus")
     uri: str | None = _flag(
         None, "milvus: http://HOST:19530, or the file of a Milvus Lite"
     )
@@ -168,12 +168,27 @@ class Config:
     output: str | None = _flag(
         None, "convert: write the workdir's encoder to this .npz or .pth"
     )
+    # serve
+    host: str = _flag("127.0.0.1", "serve: address to listen at; 0.0.0.0 is all")
+    port: int = _flag(8501, "serve: port of HTTP")
+    grpc_port: int = _flag(8500, "serve: port of gRPC")
+    max_batch_size: int = _flag(64, "serve: images that one call of a model answers")
+    batch_delay_ms: float = _flag(2.0, "serve: how long an image waits for others")
+    max_body_mb: int = _flag(32, "serve: most megabytes of a request")
+    max_pixels: int = _flag(50_000_000, "serve: most pixels of an image in a request")
+    max_request_images: int = _flag(64, "serve: most images in a request")
+    max_k: int = _flag(1000, "serve: most neighbors that a request may ask for")
+    max_queue: int = _flag(
+        256, "serve: most requests and images that wait; past it 503"
+    )
+    request_seconds: float = _flag(30.0, "serve: longest time for a request")
 
     def __post_init__(self):
         positive = "image_size embedding_dim batch_size epochs knn_epochs width"
         positive += " num_negatives accumulation_steps smoothing_neighbors"
-        positive += " probe_batch_size"
-        positive += " transfer_size transfer_batch_size transfer_steps"
+        positive += " probe_batch_size transfer_size transfer_batch_size transfer_steps"
+        positive += " max_batch_size max_body_mb max_pixels max_request_images max_k"
+        positive += " max_queue"
         for name in positive.split():
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -201,6 +216,11 @@ class Config:
         if self.knn_temperature <= 0:
             raise ValueError(
                 f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
+            )
+        if self.batch_delay_ms < 0 or self.request_seconds <= 0:
+            raise ValueError(
+                "`batch_delay_ms` must be 0 or more and `request_seconds` more. "
+                f"Received: {self.batch_delay_ms} and {self.request_seconds}."
             )
         for name in ("crop_fraction", "recall", "duplicate_similarity"):
             if not 0 < getattr(self, name) <= 1:

@@ -1,1 +1,5 @@
-"""What happens after training: SavedModels, and the index of the training images."""
+"""What happens after training: SavedModels, the index, the server and its client."""
+
+from npid_tf.serving.client import Client
+
+__all__ = ["Client"]

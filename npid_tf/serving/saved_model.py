@@ -1,5 +1,6 @@
 """SavedModels of stock TensorFlow ops, as TF Serving loads them."""
 
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from npid_tf.data.preprocess import preprocess_for_eval
 from npid_tf.evaluation.knn import class_scores
 
 DESCRIPTION = os.path.join("assets.extra", "npid_tf.json")
+WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
 class Embedder(tf.Module):
@@ -19,7 +21,10 @@ class Embedder(tf.Module):
 
     def __init__(self, encoder, image_size, crop_fraction):
         super().__init__()
-        self.encoder = encoder
+        # Not the encoder itself, which would be saved with a second variable for each
+        # of Keras' own: TensorFlow Serving restores only those, and runs the others.
+        self._encode = functools.partial(encoder, training=False)
+        self.encoder_variables = [variable.value for variable in encoder.variables]
         self.image_size = image_size
         self.crop_fraction = crop_fraction
 
@@ -29,7 +34,7 @@ class Embedder(tf.Module):
     def embed_images(self, images):
         """uint8 [batch, height, width, 3] -> {"embeddings": float32 [batch, dim]}."""
         images = preprocess_for_eval(images, self.image_size, self.crop_fraction)
-        return {"embeddings": self.encoder(images, training=False)}
+        return {"embeddings": self._encode(images)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def embed_bytes(self, image_bytes):
@@ -46,7 +51,7 @@ class Embedder(tf.Module):
         images = tf.map_fn(
             load, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.uint8)
         )
-        return self.encoder(images, training=False)
+        return self._encode(images)
 
 
 class NeighborFinder(tf.Module):
@@ -144,8 +149,7 @@ def write_warmup(directory, model_name, image_size):
         "serving_default": {"images": tf.make_tensor_proto(images)},
         "serving_bytes": {"image_bytes": tf.make_tensor_proto([file])},
     }
-    path = os.path.join(directory, "assets.extra", "tf_serving_warmup_requests")
-    with tf.io.TFRecordWriter(path) as writer:
+    with tf.io.TFRecordWriter(os.path.join(directory, WARMUP)) as writer:
         for signature, tensors in inputs.items():
             request = predict_pb2.PredictRequest(
                 model_spec=model_pb2.ModelSpec(

@@ -97,6 +97,21 @@ def test_the_neighbors_are_those_of_a_sort_and_vote_by_their_similarity(encoder)
     )
 
 
+def test_a_session_restores_all_variables_as_tensorflow_serving_does(encoder, tmp_path):
+    finder = NeighborFinder(Embedder(encoder, 8, 1.0), np.eye(5, dtype=np.float32), 2)
+    directory, files = str(tmp_path / "1"), png(images_of(8, 8))
+    save_model(finder, {"serving_default": finder.find}, directory, {})
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], directory)
+        signature = loaded.signature_def["serving_default"]
+        similarities = session.run(
+            signature.outputs["similarities"].name,
+            {signature.inputs["image_bytes"].name: files.numpy()},
+        )
+    expected = finder.find(files)["similarities"]
+    np.testing.assert_allclose(similarities, expected, atol=1e-5)
+
+
 def test_without_labels_there_are_no_class_probabilities(encoder):
     finder = NeighborFinder(Embedder(encoder, 8, 1.0), np.eye(5, dtype=np.float32), 2)
     assert set(finder.find(png(images_of(8, 8)))) == {"ids", "similarities"}

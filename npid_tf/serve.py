@@ -1,0 +1,88 @@
+"""Answers over HTTP and gRPC: `python -m npid_tf.serve --export_dir=DIR`.
+
+The API of TensorFlow Serving for the exported models, search and changes of the index
+below /v1, and a page to look at: http://127.0.0.1:8501.
+"""
+
+import asyncio
+import dataclasses
+
+from npid_tf import build
+from npid_tf.command_line import run
+from npid_tf.serving.limits import Limits
+from npid_tf.serving.milvus_index import check_engine
+
+
+def serve(config, started=None, poll_seconds=1.0):
+    """Serves an export until SIGTERM or SIGINT, which drain it.
+
+    Args:
+        config: Config.
+        started: see `npid_tf.serving.server.run_server`.
+        poll_seconds: between looks for new versions in the folder.
+
+    Raises:
+        ValueError: where there is nothing to serve, or an address is taken.
+        ImportError: without the extra `serving`.
+    """
+    if config.export_dir is None:
+        raise ValueError("What to serve? Pass --export_dir=DIR.")
+    check_engine(config.engine, config.uri)
+    try:
+        from npid_tf.serving.metrics import Metrics
+        from npid_tf.serving.open_index import IndexInMilvus, OwnIndex
+        from npid_tf.serving.server import run_server
+        from npid_tf.serving.service import Service
+    except ImportError as error:
+        raise ImportError(
+            f"The server needs more packages ({error}): pip install 'npid_tf[serving]'."
+        ) from error
+
+    limits = Limits(
+        body_bytes=config.max_body_mb << 20,
+        pixels=config.max_pixels,
+        images=config.max_request_images,
+        k=config.max_k,
+        queue=config.max_queue,
+        seconds=config.request_seconds,
+    )
+
+    def open_source(data):
+        try:
+            return build.build_source(dataclasses.replace(config, **data))
+        except (ValueError, OSError) as error:
+            print(f"No thumbnails: {error}", flush=True)
+            return None
+
+    if config.engine == "milvus":
+        index = IndexInMilvus(config.export_dir, open_source, config.uri)
+    else:
+        index = OwnIndex(config.export_dir, open_source)
+    service = Service(
+        config.export_dir,
+        index,
+        limits,
+        Metrics(),
+        config.max_batch_size,
+        config.batch_delay_ms / 1e3,
+        poll_seconds,
+    )
+    asyncio.run(
+        run_server(service, config.host, config.port, config.grpc_port, started)
+    )
+
+
+def main(config, arguments):
+    if arguments:
+        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+
+    def tell(port, grpc_port, stop):
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        print(f"Page and REST: http://{host}:{port}, gRPC: {host}:{grpc_port}. "
+              "SIGTERM or Ctrl-C ends it.", flush=True)  # fmt: skip
+
+    serve(config, tell)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,204 @@
+"""Asks a server of exported models, over REST or gRPC."""
+
+import base64
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import numpy as np
+
+
+class Client:
+    """A client of `npid_tf.serve`, and of TensorFlow Serving on the same export.
+
+    Searching and changing the index (`search`, `upsert`, `delete`) are of the former
+    alone, over REST.
+
+    Args:
+        address: `http://HOST:PORT` for REST or `grpc://HOST:PORT`.
+        seconds: to wait for an answer.
+
+    Raises:
+        ValueError: for another address; from all methods, what the server refuses, in
+            its words.
+        ConnectionError: from all methods, where there is no answer, or the server is
+            too busy for one (try again).
+    """
+
+    def __init__(self, address, seconds=30.0):
+        kind, _, rest = address.partition("://")
+        if kind not in ("http", "https", "grpc") or not rest.strip("/"):
+            raise ValueError(
+                "`address` must be http://HOST:PORT or grpc://HOST:PORT. Received: "
+                f"{address!r}."
+            )
+        self._address = address.rstrip("/")
+        self._seconds = seconds
+        self._output_names = {}
+        self._grpc = _Grpc(rest.rstrip("/"), seconds) if kind == "grpc" else None
+
+    def embed(self, images):
+        """float32 [num_images, dim], unit length.
+
+        images: uint8 array [num_images, height, width, 3], or a list with the bytes of
+        each image file, JPEG, PNG, BMP or GIF.
+        """
+        if isinstance(images, np.ndarray):
+            inputs, signature_name = {"images": images}, "serving_default"
+        else:
+            inputs, signature_name = {"image_bytes": list(images)}, "serving_bytes"
+        outputs = self.predict("encoder", inputs, signature_name)
+        return outputs["embeddings"].astype(np.float32)
+
+    def find_neighbors(self, files):
+        """The most similar training images of each image file, by exact search.
+
+        files: list of bytes. Returns {name: array [num_files, ...]}: ids (row numbers),
+        similarities and, where there are labels, class_probabilities.
+        """
+        return self.predict("neighbors", {"image_bytes": list(files)})
+
+    def predict(self, model, inputs, signature_name="serving_default"):
+        """Runs a signature: {name: array, or list of bytes} to {name: array}."""
+        if self._grpc is not None:
+            return self._grpc.predict(model, inputs, signature_name)
+        body = {
+            "signature_name": signature_name,
+            "inputs": {name: _to_json(value) for name, value in inputs.items()},
+        }
+        outputs = self._ask("POST", f"/v1/models/{model}:predict", body)["outputs"]
+        if not isinstance(outputs, dict):  # One alone comes without its name.
+            outputs = {self._output_name(model, signature_name): outputs}
+        return {name: np.asarray(value) for name, value in outputs.items()}
+
+    def status(self, model):
+        """{version: state} of a model, as {1: "AVAILABLE"}."""
+        if self._grpc is not None:
+            return self._grpc.status(model)
+        answer = self._ask("GET", f"/v1/models/{model}")
+        return {
+            int(entry["version"]): entry["state"]
+            for entry in answer["model_version_status"]
+        }
+
+    def search(self, files=(), ids=(), k=10, threshold=-1.0):
+        """The k most similar items of the index, of each image file, then of each id.
+
+        files: bytes of each image file. Returns a dict of `results`, for each query a
+        list of dicts with id, similarity, label and thumbnail, and of `engine`.
+        """
+        images = [_to_json(file) for file in files]
+        body = {"images": images, "ids": list(ids), "k": k, "threshold": threshold}
+        return self._ask("POST", "/v1/search", body)
+
+    def upsert(self, files, labels=None):
+        """Puts images into the index: {id: bytes}, with labels {id: str}."""
+        items = [
+            {"id": name, "image": _to_json(file), "label": (labels or {}).get(name)}
+            for name, file in files.items()
+        ]
+        self._ask("POST", "/v1/items", {"items": items})
+
+    def delete(self, name):
+        """Takes an item out of the index, by its id."""
+        self._ask("DELETE", f"/v1/items/{urllib.parse.quote(name, safe='')}")
+
+    def _output_name(self, model, signature_name):
+        if (model, signature_name) not in self._output_names:
+            answer = self._ask("GET", f"/v1/models/{model}/metadata")
+            signatures = answer["metadata"]["signature_def"]["signature_def"]
+            (name,) = signatures[signature_name]["outputs"]
+            self._output_names[model, signature_name] = name
+        return self._output_names[model, signature_name]
+
+    def _ask(self, method, path, body=None):
+        if self._grpc is not None:
+            raise ValueError(
+                "This is asked over REST: Client('http://HOST:PORT'). Received: "
+                f"{self._address}."
+            )
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self._address + path,
+            data,
+            {"content-type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self._seconds) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            if error.code >= 500:
+                raise ConnectionError(f"{error.code}: {text}") from None
+            raise ValueError(f"{error.code}: {text}") from None
+        except OSError as error:
+            raise ConnectionError(f"No answer from {self._address}: {error}") from error
+
+
+class _Grpc:
+    """predict and status over gRPC."""
+
+    def __init__(self, address, seconds):
+        try:
+            import grpc
+            from tensorflow_serving.apis import (
+                model_service_pb2_grpc,
+                prediction_service_pb2_grpc,
+            )
+        except ImportError as error:
+            raise ImportError(
+                f"gRPC needs more packages ({error}): pip install 'npid_tf[serving]'."
+            ) from error
+        options = [("grpc.max_receive_message_length", -1)]
+        channel = grpc.insecure_channel(address, options)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._seconds = seconds
+
+    def predict(self, model, inputs, signature_name):
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature_name
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        response = self._call(self._predictions.Predict, request)
+        return {
+            name: tf.make_ndarray(value) for name, value in response.outputs.items()
+        }
+
+    def status(self, model):
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = model
+        response = self._call(self._models.GetModelStatus, request)
+        return {
+            entry.version: entry.State.Name(entry.state)
+            for entry in response.model_version_status
+        }
+
+    def _call(self, method, request):
+        import grpc
+
+        try:
+            return method(request, timeout=self._seconds)
+        except grpc.RpcError as error:
+            text = f"{error.code().name}: {error.details()}"
+            code = grpc.StatusCode
+            refused = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION)
+            if error.code() in refused:
+                raise ValueError(text) from None
+            raise ConnectionError(text) from None
+
+
+def _to_json(value):
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [_to_json(item) for item in value]

@@ -1,0 +1,72 @@
+"""HTTP as uvicorn speaks it, but for requests that never become one."""
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from npid_tf.serving.guard import error_body
+
+
+def http_protocol(seconds):
+    """A protocol for uvicorn that waits so many seconds for the header of a request."""
+
+    class Protocol(_Protocol):
+        header_seconds = seconds
+
+    return Protocol
+
+
+class _Protocol(H11Protocol):
+    """Answers what is no HTTP in JSON, and gives up on headers that do not end."""
+
+    header_seconds = None
+    _header_timer = None
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self._watch_header()
+
+    def data_received(self, data):
+        super().data_received(data)
+        self._watch_header()
+
+    def connection_lost(self, exc):
+        super().connection_lost(exc)
+        self._stop_timer()
+
+    def on_response_complete(self):
+        super().on_response_complete()
+        self._watch_header()
+
+    def send_400_response(self, msg):
+        self._send_error(400, msg)
+
+    def _watch_header(self):
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_timer()
+        elif self._header_timer is None:
+            self._header_timer = self.loop.call_later(
+                self.header_seconds, self._send_error, 408, "No request came in time."
+            )
+
+    def _stop_timer(self):
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _send_error(self, status, message):
+        self._stop_timer()
+        # After a request that was answered, h11 can say no more on this connection.
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = error_body(message)
+            headers = [
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                ("connection", "close"),
+            ]
+            for event in (
+                h11.Response(status_code=status, headers=headers),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event))
+        self.transport.close()

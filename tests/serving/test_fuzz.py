@@ -1,0 +1,87 @@
+"""Malformed requests, some hundreds here; benchmarks/fuzz_serving.py sends 10,000."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fuzz_serving import BODY_LIMIT, Fuzzer, Watch
+
+
+@pytest.fixture(scope="module")
+def bounded(exported, start_server, tmp_path_factory):
+    """A server of an export, of small bounds, and what it logs and opens."""
+    directory = str(tmp_path_factory.mktemp("fuzzed") / "export")
+    shutil.copytree(exported.export_dir, directory)
+    config = dataclasses.replace(
+        exported,
+        export_dir=directory,
+        port=0,
+        grpc_port=0,
+        max_body_mb=BODY_LIMIT >> 20,
+        request_seconds=2.0,
+    )
+    return start_server(config), Watch(directory)
+
+
+def test_malformed_requests_get_a_reason_and_valid_ones_an_answer(bounded):
+    server, watch = bounded
+    fuzzer = Fuzzer(server.port)
+    with watch:
+        fuzzer.run(300, slow_every=100)
+    assert fuzzer.wrong == []
+    assert watch.problems() == []
+    assert fuzzer.answers["valid", 200] == 15
+    assert {kind for kind, _ in fuzzer.answers} == {
+        "valid", "slow", "oversized", "wrong document", "bad JSON", "path or method",
+        "form", "no HTTP",
+    }  # fmt: skip
+
+
+def test_the_watch_notes_files_and_errors(bounded, tmp_path, capsys):
+    _, watch = bounded
+    with watch:
+        (tmp_path / "x").write_text("x")
+    assert watch.problems() == [f"opened {tmp_path / 'x'}"]
+    watch.opened.clear()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab\ud800\0/."),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["images", "ids", "items", "instances", "inputs", "b64", "k"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.sampled_from(
+        [
+            "/v1/search",
+            "/v1/items",
+            "/v1/models/encoder:predict",
+            "/v1/models/neighbors/versions/1:predict",
+        ]
+    ),
+    JSON,
+)
+def test_any_json_that_holds_no_image_is_refused(bounded, path, document):
+    status, answer = bounded[0].ask("POST", path, json.dumps(document))
+    assert 400 <= status < 500
+    assert list(answer) == ["error"]

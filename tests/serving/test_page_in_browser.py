@@ -1,0 +1,144 @@
+"""The page in headless Chromium: what a visitor does, with mouse and with keys.
+
+Needs playwright and axe-playwright-python (extra `test`) and Debian's chromium.
+"""
+
+import shutil
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("No Chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server, request):
+    """The page, loaded; the test fails where it logs an error."""
+    context = browser.new_context(color_scheme=getattr(request, "param", "light"))
+    page, errors = context.new_page(), []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    page.wait_for_selector("#training li")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def wait_for_answer(page, name):
+    page.wait_for_function(
+        "name => document.getElementById('status').textContent.includes(name)",
+        arg=f"neighbors of {name} in",
+    )
+
+
+def wait_for_number(page, selector, number):
+    page.wait_for_function(
+        "([s, n]) => document.querySelectorAll(s).length === n", arg=[selector, number]
+    )
+
+
+def choose_file(page, digit, row):
+    file = {"name": f"{row}.png", "mimeType": "image/png", "buffer": digit(row)}
+    page.set_input_files("#file", file)
+    wait_for_answer(page, f"{row}.png")
+
+
+def found(page):
+    return page.locator("#results .id").all_text_contents()
+
+
+def test_a_file_shows_its_neighbors_and_a_click_walks_on_and_back(page, digit):
+    choose_file(page, digit, 7)
+    assert len(found(page)) == 12
+    assert found(page)[0] == "7"
+    assert page.locator("#results .label").first.text_content() == "7"
+    assert page.locator("#results .similarity").first.text_content() == (
+        "similarity 1.000"
+    )
+    assert " ms (ScaNN, exact)" in page.text_content("#status")
+    next_name = found(page)[1]
+    page.locator("#results button").nth(1).click()
+    wait_for_answer(page, next_name)
+    assert next_name not in found(page)
+    assert len(found(page)) == 12
+    page.click("#back")
+    wait_for_answer(page, "7.png")
+    assert page.locator("#back").is_disabled()
+
+
+def test_the_sliders_set_how_many_and_how_similar(page, digit):
+    choose_file(page, digit, 3)
+    page.locator("#k").fill("5")
+    wait_for_number(page, "#results li", 5)
+    page.locator("#k").fill("100")
+    wait_for_number(page, "#results li", 100)
+    page.locator("#threshold").fill("0.99")
+    page.wait_for_function(
+        "() => document.querySelectorAll('#results li').length < 100"
+    )
+    assert page.text_content("#threshold-value") == "0.99"
+
+
+def test_it_works_with_keys_alone(page):
+    assert page.locator("#training li").count() == 60
+    page.focus("#more")
+    page.keyboard.press("Enter")
+    wait_for_number(page, "#training li", 120)
+    page.locator("#training button").nth(9).focus()
+    page.keyboard.press("Enter")
+    wait_for_answer(page, "9")
+    assert page.evaluate("document.activeElement.id") == "results-heading"
+    page.keyboard.press("Tab")  # "Back" is disabled: the first result.
+    assert page.evaluate("document.activeElement.closest('#results') !== null")
+    page.focus("#k")
+    page.keyboard.press("ArrowRight")
+    wait_for_number(page, "#results li", 13)
+
+
+def test_images_can_be_pasted_and_dropped(page, digit):
+    give = """([bytes, name, kind]) => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
+        const target = document.getElementById("drop");
+        const event = kind === "paste"
+          ? new ClipboardEvent("paste", {clipboardData: files, bubbles: true})
+          : new DragEvent("drop", {dataTransfer: files, bubbles: true});
+        target.dispatchEvent(event);
+    }"""
+    for kind, row in (("paste", 4), ("drop", 6)):
+        page.evaluate(give, [list(digit(row)), f"{kind}.png", kind])
+        wait_for_answer(page, f"{kind}.png")
+        assert found(page)[0] == str(row)
+
+
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+def test_axe_finds_nothing_serious(page, digit):
+    choose_file(page, digit, 7)
+    violations = axe.Axe().run(page).response["violations"]
+    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], v["help"]) for v in serious] == []
+
+
+def test_what_is_no_image_is_told(browser, server):
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    file = {"name": "x.png", "mimeType": "image/png", "buffer": b"no image"}
+    page.set_input_files("#file", file)
+    page.wait_for_function(
+        "() => document.getElementById('status').textContent.includes('not decode')"
+    )
+    page.close()
