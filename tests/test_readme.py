@@ -1,4 +1,4 @@
-"""The Keras example of the README runs as it stands there."""
+"""The Keras examples of the README run as they stand there."""
 
 import pathlib
 import re
@@ -9,7 +9,9 @@ README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 
 
 def test_the_keras_example_trains_and_embeds():
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    example, classifier, *_ = re.findall(
+        r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
     names = {}
     exec(example, names)
     embeddings = names["embeddings"]
@@ -19,3 +21,9 @@ def test_the_keras_example_trains_and_embeds():
     fresh = type(names["bank"])(64, 128)
     moved = names["bank"].numpy() != fresh.numpy()
     assert moved.any(axis=1).all()
+
+    exec(classifier, names)  # Goes on from the first.
+    rows = names["rows"]
+    assert names["model"].bank is rows
+    first_rows = type(rows)(64, 128, num_neighbors=10).numpy()
+    assert (rows.numpy() != first_rows).any(axis=1).all()
