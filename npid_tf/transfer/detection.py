@@ -47,9 +47,8 @@ def _initialize(head, bias):
     keras-hub 0.32 draws all of them with a deviation of .05, from which training starts
     at a loss of 1,000, and gives the bias of the prior to the boxes, not the classes.
     """
-    he_normal = keras.initializers.HeNormal()
-    for layer in head.conv_layers:
-        layer.kernel.assign(he_normal(layer.kernel.shape))
+    for layer in head.conv_layers:  # An initializer draws the same every time.
+        layer.kernel.assign(keras.initializers.HeNormal()(layer.kernel.shape))
     last = head.prediction_layer
     last.kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(last.kernel.shape))
     last.bias.assign(np.full(last.bias.shape, bias))
@@ -57,7 +56,7 @@ def _initialize(head, bias):
 
 def train_detector(detector, images, image_size, batch_size, steps, optimizer, seed):
     """Fine-tunes all of the detector on VocImages and returns the last mean loss."""
-    most = max(len(image.boxes) for image in images)
+    most = max(1, *(len(image.boxes) for image in images))
 
     def example(image, is_flipped):
         pixels, boxes = resized(image, image_size)
