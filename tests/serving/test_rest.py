@@ -124,7 +124,11 @@ while arguments:
     directory, inputs, *arguments = arguments
     sys.argv = ["saved_model_cli", "run", "--dir", directory, "--tag_set=serve"]
     sys.argv += ["--signature_def=serving_default", "--inputs", inputs, "--outdir=."]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
 """
 
 
