@@ -21,6 +21,7 @@ import sys
 import threading
 
 import malformed
+import npid_tf
 from measure import print_table
 from npid_tf.config import Config
 from npid_tf.serve import serve
@@ -132,8 +133,9 @@ class Watch(logging.Handler):
         super().__init__(logging.ERROR)
         self.messages = io.StringIO()
         self.opened = set()
-        # Python itself reads modules late, and sources to print a traceback.
-        allowed = (folder, sys.prefix, sys.base_prefix, os.path.dirname(__file__))
+        # Python reads modules late, and FastAPI the sources of the routes.
+        package = os.path.dirname(npid_tf.__file__)
+        allowed = (folder, package, sys.prefix, sys.base_prefix)
         self._allowed = tuple(map(os.path.realpath, allowed))
         self._active = False
         sys.addaudithook(self._note)
