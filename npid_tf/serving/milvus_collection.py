@@ -85,7 +85,9 @@ def connect(uri):
             f"end in .db. Received: {uri}."
         )
     try:
-        return pymilvus.MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
+        token = os.environ.get("MILVUS_TOKEN", "")
+        # A Milvus Lite starts here, which takes seconds where the machine is busy.
+        return pymilvus.MilvusClient(uri, token=token, timeout=60)
     except pymilvus.MilvusException as error:
         raise ValueError(f"No Milvus at {uri}: {error.message}") from error
 
