@@ -133,7 +133,9 @@ def _as_request_error(error):
 
 def error_response(error):
     """What a RequestError is answered with."""
-    headers = {"retry-after": "1"} if error.status == 503 else {}
+    # After 408 the rest of a body may still come: it is no other request.
+    headers = {503: {"retry-after": "1"}, 408: {"connection": "close"}}
+    headers = headers.get(error.status, {})
     return _json(error_body(error.message), error.status, headers)
 
 
