@@ -25,7 +25,7 @@ lint: $(VENV)/installed
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable ".[addons,milvus,serving,test]"
+	$(RUN) -m pip install --quiet --editable ".[addons,serving,test]"
 	touch $@
 
 clean:
