@@ -14,7 +14,7 @@ from npid_tf.evaluation.accuracy import count_hits
 # Penalties that are tried, the strongest first: each starts where the last one ended.
 WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 HELD_OUT = 0.1  # Part of the training images that the penalty is chosen on.
-MAX_ITERATIONS = 500
+MAX_ITERATIONS = 200
 ROWS_AT_ONCE = 16_384
 
 
