@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	    --image=export/query_digit.png --k=5 --gallery=$(DEMO)/neighbors.html
 
 test: $(VENV)/installed
-	$(RUN) -m pytest --numprocesses=auto --dist=loadfile tests
+	$(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder tests
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
