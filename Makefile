@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := runs/digits
+TEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 
 # Learn, evaluate, export and search scikit-learn's 1,797 real digits.
 demo: $(VENV)/installed
@@ -15,7 +16,11 @@ demo: $(VENV)/installed
 	    --image=export/query_digit.png --k=5 --gallery=$(DEMO)/neighbors.html
 
 test: $(VENV)/installed
-	$(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder tests
+	$(TEST) -m "not slow" tests
+
+# Workers that are lost, several processes, and what else takes a minute a test.
+test-slow: $(VENV)/installed
+	$(TEST) -m slow tests
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

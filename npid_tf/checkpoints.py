@@ -71,6 +71,8 @@ class Checkpoints:
             if self.is_chief:
                 self._move_into_place(partial)
             workers.wait(self.strategy)  # for the move: the next save starts afresh
+        except workers.LOST:
+            raise  # Not of the disk: the other workers were waited for.
         except (OSError, tf.errors.OpError) as error:
             raise OSError(
                 f"Could not write a checkpoint to {self.directory}: "

@@ -186,6 +186,7 @@ def test_killed_at_random_steps_it_ends_as_if_uninterrupted(whole, tmp_path):
     assert_same_run(whole, killed)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_in_mid_epoch_and_exits_0(whole, tmp_path):
     stopped = tmp_path / "stopped"
     process = subprocess.Popen(
@@ -230,6 +231,7 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     assert not os.path.exists(tmp_path / "checkpoints")
 
 
+@pytest.mark.slow
 def test_two_replicas_train_and_evaluate_every_epoch(tmp_path):
     train(in_workdir(tmp_path, strategy="mirrored"))
     lines = metrics_without_time(tmp_path)

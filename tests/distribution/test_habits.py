@@ -3,6 +3,10 @@
 import pathlib
 import re
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 HABITS = pathlib.Path(__file__).with_name("habits.py")
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+pytestmark = pytest.mark.slow
+
 # At higher rates this small network multiplies rounding errors by ten in every step.
 ARGUMENTS = [
     *("-m", "npid_tf.train", "--flagfile=configs/smoke.cfg", "--head_batch_norm"),
@@ -60,9 +62,7 @@ def test_the_chief_alone_prints_and_writes(two_workers):
     assert len(list((workdir / "tensorboard").rglob("events*"))) == 1
 
 
-# Takes minutes: LOST="0 1" pytest tests/distribution/test_multi_worker.py loses the
-# chief, then the other.
-@pytest.mark.parametrize("lost", map(int, os.environ.get("LOST", "").split()))
+@pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_worker_ends_the_other_and_both_go_on(
     programs, two_workers, tmp_path, lost
 ):

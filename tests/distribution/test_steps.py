@@ -19,7 +19,9 @@ def one_device(programs, tmp_path_factory):
     return np.load(path)
 
 
-@pytest.fixture(scope="module", params=[*DEVICES, "2 workers"])
+@pytest.fixture(
+    scope="module", params=[*DEVICES, pytest.param("2 workers", marks=pytest.mark.slow)]
+)
 def several(programs, tmp_path_factory, request):
     """The results of each process, and the number of replicas."""
     folder = tmp_path_factory.mktemp("steps")
