@@ -36,6 +36,7 @@ def build_train_dataset(config):
         ("backbone", build_model, "resnet18, .*vgg16, vgg16_bn, alexnet, alexnet_bn"),
         ("head", build_model, "linear, mlp"),
         ("schedule", lambda config: build.build_optimizer(config, 10), "cosine, step"),
+        ("optimizer", lambda config: build.build_optimizer(config, 10), "sgd, muon"),
         ("bank_placement", build_model, "auto, replicated, sharded"),
         ("augmentation", build_train_dataset, "npid, npid_cifar, moco_v2, affine"),
         ("jitter", build_train_dataset, "hsv, yiq"),

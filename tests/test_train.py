@@ -250,7 +250,11 @@ def test_every_loss_and_gradient_accumulation_train(tmp_path):
     for number, changes in enumerate(
         (
             {"loss": "nonparametric_softmax", "accumulation_steps": 2},
-            {"loss": "sampled_softmax", "negatives": "per_sample"},
+            {
+                "loss": "sampled_softmax",
+                "negatives": "per_sample",
+                "optimizer": "muon",
+            },
         )
     ):
         train(in_workdir(tmp_path / str(number), epochs=1, **changes))
