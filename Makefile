@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(TEST) -m "not slow" tests
 
-# Workers that are lost, several processes, and what else takes a minute a test.
+# Runs that are killed, workers that are lost, several processes: minutes a test.
 test-slow: $(VENV)/installed
 	$(TEST) -m slow tests
 
