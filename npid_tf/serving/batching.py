@@ -154,7 +154,7 @@ def _run_together(function, batch):
             return [RequestError(400, plain_message(error))]
         # One bad image must not fail the others: each by itself.
         return [_run_together(function, [item])[0] for item in batch]
-    except Exception as error:
+    except Exception as error:  # Goes to those who wait, not to this thread.
         return [error] * len(batch)
     ends = np.cumsum([item.rows for item in batch])
     return [

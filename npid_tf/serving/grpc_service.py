@@ -122,7 +122,7 @@ async def _answer(service, method, request, context):
         code = CODES[error.status]
         status = code.name
         await context.abort(code, error.message)
-    except Exception as error:
+    except Exception as error:  # Every call gets an answer; the log has it.
         status = "INTERNAL"
         traceback.print_exception(error)
         message = "Internal error; the server's log tells more."

@@ -48,7 +48,7 @@ class Guard:
             await self._answer(scope, body, watch)
         except ClientDisconnect:
             status = "disconnect"
-        except Exception as error:
+        except Exception as error:  # Every request gets an answer.
             error = _as_request_error(error)
             if status is None:
                 await error_response(error)(scope, receive, watch)
