@@ -87,6 +87,7 @@ def build_train_dataset(config, source, position, strategy):
             position.epoch,
             position.step,
             config.crop_fraction,
+            views=config.views,
             **part_of_worker,
         )
 

@@ -30,7 +30,10 @@ class Config:
     crop_fraction: float = _flag(
         1.0, "Side of the central square kept of evaluated images, as in 224/256=.875"
     )
-    augmentation: str = _flag("npid", "npid, npid_cifar, moco_v2, affine or none")
+    augmentation: str = _flag(
+        "npid", "npid, npid_cifar, moco_v2, moco_v2_cifar, affine or none"
+    )
+    views: int = _flag(1, "Times that each image of a step is in it, augmented anew")
     jitter: str = _flag("hsv", "Hue and saturation jitter: hsv, or yiq (needs addons)")
     # Encoder.
     backbone: str = _flag("resnet18_cifar", "The convolutional network: resnet18, ...")
@@ -184,7 +187,7 @@ class Config:
     request_seconds: float = _flag(30.0, "serve: longest time for a request")
 
     def __post_init__(self):
-        positive = "image_size embedding_dim batch_size epochs knn_epochs width"
+        positive = "views image_size embedding_dim batch_size epochs knn_epochs width"
         positive += " num_negatives accumulation_steps smoothing_neighbors"
         positive += " probe_batch_size transfer_size transfer_batch_size transfer_steps"
         positive += " max_batch_size max_body_mb max_pixels max_request_images max_k"

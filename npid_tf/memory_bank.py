@@ -134,8 +134,9 @@ class MemoryBank(keras.layers.Layer):
     def update(self, indices, embeddings):
         """Moves the rows of a batch towards its embeddings, in place.
 
-        Of an index that is twice in a batch, the last embedding counts. All replicas'
-        pairs are gathered, and each changes the rows it holds: copies stay equal.
+        Of an index that is in a batch several times, such as an image in several
+        views, the mean of its embeddings counts. All replicas' pairs are gathered, and
+        each changes the rows it holds: copies stay equal.
 
         Args:
             indices: int64 [batch].
@@ -143,9 +144,7 @@ class MemoryBank(keras.layers.Layer):
         """
         indices = replicas.gather(tf.cast(indices, tf.int64))
         embeddings = replicas.gather(embeddings)
-        # A scatter of different rows to one index takes any of them on a GPU, not the
-        # same on each; so all get the last one.
-        embeddings = tf.gather(embeddings, replicas.last_positions(indices))
+        embeddings = _means(indices, embeddings)
         positions = self.held_positions(indices)
         indices = tf.gather(indices, positions)
         embeddings = tf.gather(embeddings, positions)
@@ -241,6 +240,19 @@ class MemoryBank(keras.layers.Layer):
     def get_config(self):
         names = "num_instances embedding_dim momentum initializer seed row_dtype name"
         return {name: getattr(self, name) for name in names.split()}
+
+
+def _means(indices, embeddings):
+    """For each position of a batch the mean of the embeddings of its index."""
+    is_equal = indices[:, None] == indices[None, :]  # [batch, batch]
+    shares = tf.cast(is_equal, tf.float32)
+    shares /= tf.reduce_sum(shares, axis=1, keepdims=True)
+    means = tf.matmul(shares, embeddings)
+    # A scatter of different rows to one index takes any of them on a GPU, not the same
+    # on each, and means may differ in their last bits: so all get the last one's.
+    positions = tf.range(tf.shape(indices)[0])
+    last = tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
+    return tf.gather(means, last)
 
 
 def readable_dtype(variable):

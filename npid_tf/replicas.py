@@ -54,13 +54,6 @@ def own_part(gathered, batch):
     return gathered[first : first + size]
 
 
-def last_positions(indices):
-    """Where each index of a batch is in it for the last time: int32 [batch]."""
-    is_equal = indices[None, :] == indices[:, None]  # [batch, batch]
-    positions = tf.range(tf.shape(indices)[0])
-    return tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
-
-
 def local_ranks(strategy):
     """The ranks of the replicas that a strategy has in this process: a list."""
 

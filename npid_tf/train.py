@@ -164,7 +164,8 @@ def print_plan(config, source, model, strategy, steps):
         f"({bank.rows_per_replica() * row_bytes / 1e6:,.1f} MB per device), "
         f"{config.backbone} with {parameters:,} parameters, {config.epochs} epochs of "
         f"{steps:,} steps of {config.batch_size} images on {replicas} device(s), "
-        f"{config.batch_size / replicas:g} each, in {config.workdir}",
+        f"{config.batch_size / replicas:g} each, {config.views} view(s) of each image, "
+        f"in {config.workdir}",
         flush=True,
     )
 

@@ -16,10 +16,11 @@ def unit_rows(num_rows, dim, seed=0):
 
 
 def updated(vectors, indices, embeddings, momentum):
-    """One batch after another row of it; each starts from the old row."""
-    old, new = vectors.astype(np.float64), vectors.astype(np.float64)
-    for index, embedding in zip(indices, embeddings.astype(np.float64), strict=True):
-        row = momentum * old[index] + (1 - momentum) * embedding
+    """Each row of the batch moves towards the mean of its embeddings."""
+    new = vectors.astype(np.float64)
+    for index in set(indices):
+        mean = embeddings[indices == index].astype(np.float64).mean(axis=0)
+        row = momentum * new[index] + (1 - momentum) * mean
         new[index] = row / np.linalg.norm(row)
     return new
 
@@ -55,7 +56,7 @@ def test_momentum_is_what_a_row_keeps_of_the_past():
     np.testing.assert_allclose(bank.numpy()[1], row, rtol=1e-6)
 
 
-def test_of_an_index_twice_in_a_batch_the_last_embedding_counts():
+def test_of_an_index_twice_in_a_batch_the_mean_embedding_counts():
     bank = MemoryBank(6, 4, momentum=0.3)
     indices, embeddings = np.array([2, 5, 2, 2]), unit_rows(4, 4)
     expected = updated(bank.numpy(), indices, embeddings, momentum=0.3)

@@ -67,10 +67,10 @@ def build_augmentation(name, jitter="hsv"):
     """The `Augmentation` called `name`. jitter: hsv or yiq, how hue is turned.
 
     npid: Wu et al.'s for ImageNet; npid_cifar: their code's for CIFAR (jitter before
-    grey, no flip); moco_v2: Chen et al. 2020; affine: small rotations, shifts and
-    zooms; crop_flip and crop_flip_color: of labelled images, see
-    `npid_tf.protocols.linear`; none: central square. Raises ValueError for an unknown
-    name.
+    grey, no flip); moco_v2: Chen et al. 2020; moco_v2_cifar: that without the blur, as
+    SimCLR has it for CIFAR; affine: small rotations, shifts and zooms; crop_flip and
+    crop_flip_color: of labelled images, see `npid_tf.protocols.linear`; none: central
+    square. Raises ValueError for an unknown name.
     """
     if jitter not in HUE_AND_SATURATION:
         raise ValueError(
@@ -103,6 +103,7 @@ def build_augmentation(name, jitter="hsv"):
         "npid": Augmentation((0.2, 1.0), (npid, flip)),
         "npid_cifar": Augmentation((0.2, 1.0), (npid_cifar,)),
         "moco_v2": Augmentation((0.2, 1.0), (moco, blur, flip)),
+        "moco_v2_cifar": Augmentation((0.2, 1.0), (moco, flip)),
         "affine": Augmentation(None, (affine,)),
         "crop_flip": Augmentation((0.08, 1.0), (flip,)),
         "crop_flip_color": Augmentation((0.08, 1.0), (flip, no_hue, lighting)),

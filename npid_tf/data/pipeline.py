@@ -23,6 +23,7 @@ def make_train_dataset(
     num_workers=1,
     worker=0,
     batches_per_step=1,
+    views=1,
 ):
     """Augmented batches of all epochs, one after the other.
 
@@ -35,10 +36,11 @@ def make_train_dataset(
 
     Args:
         batch_size: images of a step, of all workers together.
+        views: how many times each of them is in its batch, augmented anew.
 
     Returns:
         tf.data.Dataset of (images, indices): uint8 [batch, image_size, image_size, 3],
-        int64 [batch], where batch = batch_size / (num_workers * batches_per_step).
+        int64 [batch], batch = views * batch_size / (num_workers * batches_per_step).
 
     Raises:
         ValueError: where a batch is larger than the data, or cannot be divided.
@@ -58,14 +60,20 @@ def make_train_dataset(
         def divide(indices, handles):
             indices = tf.reshape(indices[mine], shape)
             handles = tf.reshape(handles[mine], shape)
-            return indices, handles, augmentation.draws(seed, epoch, indices)
+            # A view has the draws that an epoch of its own would give it.
+            draws = [
+                augmentation.draws(seed, epoch * views + view, indices)
+                for view in range(views)
+            ]
+            indices, handles = (tf.tile(x, [1, views]) for x in (indices, handles))
+            return indices, handles, tf.concat(draws, axis=1)
 
         skipped = tf.where(epoch == first_epoch, first_step, 0)
         steps = source.shuffled(seed, epoch).batch(batch_size, drop_remainder=True)
         return steps.skip(tf.cast(skipped, tf.int64)).map(divide).unbatch()
 
-    def views(indices, handles, draws):
-        """Of a batch."""
+    def augmented(indices, handles, draws):
+        """The images of a batch."""
         images = source.record(handles)
         if augmentation.crop_scale is None:
             planes = _planes(preprocess_for_eval(images, image_size, crop_fraction))
@@ -76,8 +84,8 @@ def make_train_dataset(
             planes = crop_and_resize(images, boxes, image_size)
         return augmentation(planes, draws), indices
 
-    def view(index, handle, draws):
-        """Of one image."""
+    def augmented_one(index, handle, draws):
+        """One image."""
         record = source.record(handle)
         if augmentation.crop_scale is None:
             image = preprocess_for_eval(pixels(record), image_size, crop_fraction)
@@ -93,10 +101,11 @@ def make_train_dataset(
 
     batches = tf.data.Dataset.range(first_epoch, num_epochs).flat_map(batches_of_epoch)
     if _is_small(source, image_size):
-        batches = batches.map(views, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = batches.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     else:
-        images = batches.unbatch().map(view, num_parallel_calls=tf.data.AUTOTUNE)
-        batches = images.batch(shape[1], drop_remainder=True)
+        images = batches.unbatch()
+        images = images.map(augmented_one, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = images.batch(views * shape[1], drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

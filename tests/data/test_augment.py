@@ -8,7 +8,15 @@ from npid_tf.data.augment import build_augmentation, random_flip
 from npid_tf.data.crop import NUM_DRAWS as CROP_DRAWS
 from npid_tf.data.draws import uniform_draws
 
-NAMES = ["npid", "npid_cifar", "moco_v2", "affine", "none", "crop_flip_color"]
+NAMES = [
+    "npid",
+    "npid_cifar",
+    "moco_v2",
+    "moco_v2_cifar",
+    "affine",
+    "none",
+    "crop_flip_color",
+]
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (64, 6, 6, 3), dtype=np.uint8)
 # Brighter from column to column, in every channel.

@@ -125,6 +125,22 @@ def test_epochs_of_whole_batches_hold_every_image(load_source):
     np.testing.assert_array_equal(np.bincount(seen, minlength=20), [EPOCHS] * 20)
 
 
+def test_views_are_those_of_as_many_epochs_of_one(load_source):
+    source = load_source()
+    epochs = [train_batches(source, first_epoch=epoch) for epoch in range(2)]
+    view_of = {}  # Of an epoch of its own, by the number of the epoch and the image.
+    one = make_train_dataset(source, build_augmentation("npid_cifar"), 4, 1, SEED, 2)
+    for number, (images, indices) in enumerate(one):
+        view_of[number // 20, int(indices[0])] = images[0].numpy()
+    two = train_batches(source, views=2)
+    assert len(two) == len(epochs[0])
+    for (images, indices), (_, expected) in zip(two[:STEPS], epochs[0], strict=False):
+        np.testing.assert_array_equal(indices, np.tile(expected, 2))
+        for position, (image, index) in enumerate(zip(images, indices, strict=True)):
+            view = position // BATCH
+            np.testing.assert_array_equal(image, view_of[view, int(index)])
+
+
 def test_epochs_hold_no_image_twice_and_differ_in_order(load_source):
     batches = train_batches(load_source(), "none")
     epochs = [
