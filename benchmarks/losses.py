@@ -45,23 +45,31 @@ def main(arguments=None):
     rows = []
     for num_instances in arguments.num_instances:
         bank = npid_tf.MemoryBank(num_instances, DIM)
+        half = npid_tf.MemoryBank(num_instances, DIM, row_dtype="bfloat16")
         for batch_size in arguments.batch_size:
-            rows += measure_losses(bank, batch_size, arguments)
+            rows += measure_losses(bank, half, batch_size, arguments)
     measure.print_table(HEADER, rows)
 
 
-def measure_losses(bank, batch_size, arguments):
-    """The rows of the table for one bank and batch size."""
+def measure_losses(bank, half, batch_size, arguments):
+    """The rows of the table for one bank, also in bfloat16, and one batch size."""
     indices = tf.range(batch_size, dtype=tf.int64) * 3 % bank.num_instances
     embeddings = tf.math.l2_normalize(
         tf.random.stateless_normal([batch_size, DIM], [0, 1]), axis=1
     )
-    bank.update(indices, embeddings)  # As in training: copies on dense reads from now.
+    for each in (bank, half):  # As in training: copies on dense reads from now.
+        each.update(indices, embeddings)
+    exact = npid_tf.NonparametricSoftmax(TEMPERATURE)
+
+    def exact_of_half(embeddings, indices, bank, seed):
+        return exact(embeddings, indices, bank=half)
+
     pair = chunk_size(batch_size, bank.num_instances)
     contenders = [
         (f"two products, {pair} rows at a time", "floor", None, products(bank, pair)),
         ("two products, dense", "floor", None, products(bank, bank.num_instances)),
-        ("exact, one-pass", "npid_tf", None, npid_tf.NonparametricSoftmax(TEMPERATURE)),
+        ("exact, one-pass", "npid_tf", None, exact),
+        ("exact, one-pass, bfloat16 rows", "npid_tf", None, exact_of_half),
         ("exact, dense", "TensorFlow", None, dense_softmax),
     ]
     samplers = {

@@ -71,8 +71,8 @@ class LearnedRows(ShardedMemoryBank):
         weights = {"rows": self.vectors, "velocity": self.velocity}
         return weights | ({"neighbors": self.neighbors} if self.num_neighbors else {})
 
-    def reader(self):
-        read = super().reader()
+    def reader(self, dtype="float32"):
+        read = super().reader(dtype)
         return lambda indices: tf.math.l2_normalize(read(indices), axis=-1)
 
     def read(self, first, end, weight=None):

@@ -26,8 +26,8 @@ class MemoryBank(keras.layers.Layer):
         initializer: `uniform` (the authors': each value in +-sqrt(3 / d), here
             normalized) or `normal` (uniform on the sphere).
         seed: of the initial rows.
-        row_dtype: what rows are stored as, float32 or bfloat16; they are read, and
-            scored, as float32.
+        row_dtype: what rows are stored as, float32 or bfloat16; they are read as
+            float32, but by the exact softmax, whose matrix products are of this dtype.
 
     Raises:
         ValueError: for an unknown initializer or dtype, or values out of range.
@@ -97,15 +97,18 @@ class MemoryBank(keras.layers.Layer):
         """Rows that this replica holds: integers [...] -> float32 [..., d]."""
         return self.reader()(indices)
 
-    def reader(self):
-        """`held_rows` as a function that may be called in a loop of the graph."""
+    def reader(self, dtype="float32"):
+        """`held_rows` as a function that may be called in a loop of the graph.
+
+        dtype: of what it returns.
+        """
         first, variable = self._held()  # A loop's body does not know its replica.
 
         def read_rows(indices):
             # A gather reads its rows alone; any other read of a variable that has been
             # scattered to copies all of it.
             numbers = tf.convert_to_tensor(indices) - first
-            return tf.cast(tf.gather(variable, numbers), tf.float32)
+            return tf.cast(tf.gather(variable, numbers), dtype)
 
         return read_rows
 

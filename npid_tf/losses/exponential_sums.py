@@ -14,9 +14,13 @@ def exponential_sums(queries, lookup, num_rows, thresholds=None):
     Unit rows and queries of at most length 1 / tau <= 50 keep exp in float32's range
     without shifting by the maximum, so that chunks and shards merge by plain sums.
 
+    Of bfloat16 rows the matrix products are bfloat16 as well, as in mixed precision:
+    added up in float32, then rounded, so that an exp(q.v_j) may be off by |q.v_j| / 256
+    of it. All else is float32.
+
     Args:
         queries: float32 [batch, dim].
-        lookup: from row numbers int32 [chunk] to float32 [chunk, dim].
+        lookup: from row numbers int32 [chunk] to float32 or bfloat16 [chunk, dim].
         num_rows: how many rows there are.
         thresholds: float32 [batch], to count the rows with q.v_j above it as well.
             Raise a row's own score a little: its q.v_j may be rounded up here.
@@ -45,14 +49,14 @@ def _one_pass(queries, lookup, num_rows, thresholds):
 
     def add_rows(size, start, total, weighted, above):
         rows = lookup(start + tf.range(size))  # [size, dim]
-        scores = tf.matmul(queries, rows, transpose_b=True)  # [batch, size]
+        scores = _product(queries, rows, transpose_b=True)  # [batch, size]
         if thresholds is not None:
             # Summed as floats, which is faster, and exact up to 2^24 rows.
             is_above = tf.cast(scores > thresholds[:, None], tf.float32)
             above += tf.cast(tf.reduce_sum(is_above, axis=1), tf.int32)
         weights = tf.exp(scores)
         total += tf.reduce_sum(weights, axis=1)
-        weighted += tf.matmul(weights, rows)
+        weighted += _product(weights, rows)
         return start + size, total, weighted, above
 
     sums = tf.while_loop(
@@ -78,9 +82,15 @@ def _one_pass(queries, lookup, num_rows, thresholds):
     return sums[1:]
 
 
+def _product(a, rows, transpose_b=False):
+    """a [m, k], float32, times the rows, in their dtype: float32."""
+    a = tf.cast(a, rows.dtype)
+    return tf.cast(tf.matmul(a, rows, transpose_b=transpose_b), tf.float32)
+
+
 def chunk_size(batch_size, num_rows):
-    """Rows read at a time: up to 16,384, for 17 MB of similarities.
+    """Rows read at a time: as many as give 4 MB of similarities, up to 16,384.
 
     Larger chunks leave the cache, smaller matrix products are slower.
     """
-    return min(num_rows, max(1024, min(1 << 14, (1 << 22) // batch_size)))
+    return min(num_rows, max(1024, min(1 << 14, (1 << 20) // batch_size)))

@@ -39,7 +39,7 @@ def nonparametric_softmax(embeddings, indices, bank, temperature):
     """
     similarity = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
     first, end = bank.bounds(replicas.rank())
-    read_rows = bank.reader()
+    read_rows = bank.reader(bank.row_dtype)
     totals = exponential_sums(
         bank.collect(embeddings / temperature),
         lambda numbers: read_rows(first + numbers),
