@@ -4,6 +4,11 @@
 
 Trains each recipe with each seed, evaluates it, and writes convergence.csv, a plot and
 a table. A run that is there already is not trained again; one that was cut off goes on.
+What each part of the default gives, on a fifth of the images at half the size (leave
+--small out for all of them, if you have days), and the instance classifier likewise:
+
+    PYTHONPATH=. python benchmarks/convergence.py --small --group=ablation ...
+    PYTHONPATH=. python benchmarks/convergence.py --small --group=classifier ...
 """
 
 import argparse
@@ -21,24 +26,60 @@ AUTHORS = ["--flagfile=configs/cifar10.cfg", "--width=16", "--epochs=8"]
 AUTHORS += ["--knn_epochs=1"]
 DEFAULT = ["--flagfile=configs/cifar10_cpu.cfg"]
 # Both take 8 epochs of ResNet-18 with 16 channels.
-RECIPES = {
-    "authors": AUTHORS,
-    "default": DEFAULT,
-    "muon": [*DEFAULT, "--optimizer=muon", "--learning_rate=0.03"],
+RECIPES = {"authors": AUTHORS, "default": DEFAULT}
+# The default with one thing changed: the first are without something that it keeps, the
+# others with something that it does not.
+CHANGES = {
+    "one_view": ["--views=1"],
+    "npid_augmentation": ["--augmentation=npid_cifar"],
+    "temperature_0.1": ["--temperature=0.1"],
+    "sgd": ["--optimizer=sgd", "--learning_rate=0.06"],
+    "no_batch_norm": ["--nohead_batch_norm"],
+    "uniform_bank": ["--bank_init=uniform"],
+    "float32": ["--precision=float32", "--bank_dtype=float32"],
+    "blur": ["--augmentation=moco_v2"],
+    "npid_flip": ["--augmentation=npid"],
+    "temperature_0.04": ["--temperature=0.04"],
+    "mlp_head": ["--head=mlp"],
+    "bank_momentum_0.3": ["--bank_momentum=0.3"],
+    "forward_centred": ["--bank_init=forward_centred"],
+    "learning_rate_0.02": ["--learning_rate=0.02"],
+    "proximal": ["--proximal_weight=10"],
 }
+RECIPES |= {name: [*DEFAULT, *flags] for name, flags in CHANGES.items()}
+CLASSIFIER = ["--flagfile=configs/instance_classifier_cifar10_cpu.cfg"]
+CLASSIFIERS = {
+    "raw_features": ["--label_smoothing=0"],
+    "raw_features_smoothed": [],
+    "normal": ["--bank_init=normal", "--label_smoothing=0"],
+    "normal_smoothed": ["--bank_init=normal"],
+}
+RECIPES |= {name: [*CLASSIFIER, *flags] for name, flags in CLASSIFIERS.items()}
+GROUPS = {
+    "recipes": ["authors", "default"],
+    "ablation": ["default", *CHANGES],
+    "classifier": ["default", *CLASSIFIERS],
+}
+SMALL = ["split=train[:10000]", "image_size=16"]
 HEADER = ["recipe", "seeds", "kNN, refreshed", "kNN, bank by epoch", "linear probe"]
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
+    parser.add_argument("--group", choices=GROUPS, default="recipes")
+    parser.add_argument("--recipes", nargs="+", help="instead of those of the group")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--directory", default="runs/convergence")
     parser.add_argument("--data_dir", help="TFDS data_dir with CIFAR-10")
     parser.add_argument(
         "--flag", nargs="*", default=[], help="of npid_tf.train, for all recipes"
     )
+    parser.add_argument("--small", action="store_true", help=" ".join(SMALL))
     arguments = parser.parse_args(arguments)
+    arguments.recipes = arguments.recipes or GROUPS[arguments.group]
+    if arguments.small:
+        arguments.directory = os.path.join(arguments.directory, "small")
+        arguments.flag = [*SMALL, *arguments.flag]
     unknown = set(arguments.recipes) - set(RECIPES)
     if unknown:
         parser.error(f"Unknown recipe {unknown}. Known: {', '.join(RECIPES)}.")

@@ -1,6 +1,7 @@
 """The table, file and picture of recipes, from runs that are made up."""
 
 import csv
+import pathlib
 
 import pytest
 
@@ -49,4 +50,10 @@ def test_file_and_picture_hold_every_epoch(tmp_path):
 def test_an_unknown_recipe_is_refused_with_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         convergence.main(["--recipes", "typo"])
-    assert "Known: authors, default, muon" in capsys.readouterr().err
+    assert "Known: authors, default, one_view" in capsys.readouterr().err
+
+
+def test_recipes_are_of_flags_that_there_are_and_differ(parse, monkeypatch):
+    monkeypatch.chdir(pathlib.Path(__file__).resolve().parents[2])
+    configs = [parse(*flags) for flags in convergence.RECIPES.values()]
+    assert all(config not in configs[:i] for i, config in enumerate(configs))
