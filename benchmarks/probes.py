@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python benchmarks/probes.py --workdir=runs/cifar10_cpu
 
-Beside the protocols stand scikit-learn's own classifiers, written out below, on the same
-features and with the penalties that the protocols chose.
+Beside the protocols stand scikit-learn's own classifiers, written out below, on the
+same features and with the penalties that the protocols chose.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from npid_tf.protocols.svm import evaluate_svm
 from npid_tf.strategies import build_local_strategy
 
 K = 200
-# So many images the SVM's published solver gets through: 10,000 take it minutes at large
-# costs, 50,000 hours. Beyond, that of the same problem's primal.
+# Of more images the published solver takes minutes for each class with a large cost:
+# there the problem's primal is solved instead.
 MOST_OF_DUAL = 10_000
 ENCODERS = {
     "trained": build.load_trained_encoder,
@@ -121,7 +121,7 @@ def classifier_rows(config, source, eval_source):
 
 
 def features(config, encoder, source, eval_source):
-    """(vectors, labels, vectors to judge by, their labels), from the workdir's cache."""
+    """(vectors, labels, vectors to judge by, their labels), from the feature cache."""
     with build_local_strategy(config.strategy).scope():
         model = ENCODERS[encoder](config)
         vectors, eval_vectors = (
