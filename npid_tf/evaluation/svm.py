@@ -125,7 +125,7 @@ def _svc():
         tol=1e-4,
         max_iter=2000,
         # The original's dual, unless images outnumber dimensions: there the primal has
-        # the same solution, and reaches it at every cost, up to 20 times as fast.
+        # the same solution, and reaches it at every cost in a fraction of the time.
         dual="auto",
         random_state=0,
     )
