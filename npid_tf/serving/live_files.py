@@ -159,9 +159,9 @@ class LiveFiles:
         raise ValueError(
             f"{self.directory} holds changes to an earlier export, of another encoder "
             f"or other data than the one in {self.index_dir}. They do not carry over: "
-            f"{len(added)} items were added{names}. Move it away to begin from this "
-            "export, then add their images again: `python -m npid_tf.index add "
-            f"--export_dir={os.path.dirname(self.index_dir)} FILES`."
+            f"{len(added)} items were added{names}. Move the folder away to begin "
+            "from this export, then add their images again: `python -m npid_tf.index "
+            f"add --export_dir={os.path.dirname(self.index_dir)} FILES`."
         )
 
     def _added(self, manifest):

@@ -156,7 +156,7 @@ def test_changes_to_an_export_of_another_encoder_or_data_are_refused(
         with pytest.raises(
             ValueError,
             match=r"(?s)holds changes to an earlier export, of another encoder or .*"
-            r"do not carry over: 1 items were added \(new\)\. Move it away.*"
+            r"do not carry over: 1 items were added \(new\)\. Move the folder away.*"
             r"npid_tf.index add --export_dir=",
         ):
             opened(directory)
