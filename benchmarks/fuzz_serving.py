@@ -28,6 +28,12 @@ from npid_tf.serve import serve
 
 BODY_LIMIT = 1 << 20
 SECONDS = 1.0
+MODULES = (".py", ".pyc")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGES = {
+    "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
+    "os.symlink", "os.truncate",
+}  # fmt: skip
 
 
 class Fuzzer:
@@ -124,19 +130,21 @@ class Fuzzer:
 
 
 class Watch(logging.Handler):
-    """What this process logs as an error or prints to standard error, and opens.
+    """What this process logs as an error or prints to standard error, and the files
+    outside of a folder that it opens or changes.
 
-    A context: only what happens within counts.
+    Modules are no such files: Python reads some late, and FastAPI the sources of the
+    routes. A context: only what happens within counts.
     """
 
     def __init__(self, folder):
         super().__init__(logging.ERROR)
         self.messages = io.StringIO()
         self.opened = set()
-        # Python reads modules late, and FastAPI the sources of the routes.
         package = os.path.dirname(npid_tf.__file__)
-        allowed = (folder, package, sys.prefix, sys.base_prefix)
-        self._allowed = tuple(map(os.path.realpath, allowed))
+        self._folder = _as_prefix(folder)
+        modules = (package, sys.prefix, sys.base_prefix)
+        self._modules = tuple(map(_as_prefix, modules))
         self._active = False
         sys.addaudithook(self._note)
 
@@ -144,11 +152,14 @@ class Watch(logging.Handler):
         logging.getLogger().addHandler(self)
         self._redirect = contextlib.redirect_stderr(self.messages)
         self._redirect.__enter__()
+        self._writes_no_bytecode = sys.dont_write_bytecode
+        sys.dont_write_bytecode = True  # Of the modules read late.
         self._active = True
         return self
 
     def __exit__(self, *error):
         self._active = False
+        sys.dont_write_bytecode = self._writes_no_bytecode
         self._redirect.__exit__(*error)
         logging.getLogger().removeHandler(self)
 
@@ -156,15 +167,25 @@ class Watch(logging.Handler):
         self.messages.write(self.format(record) + "\n")
 
     def _note(self, event, arguments):
-        if self._active and event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = os.path.realpath(os.fsdecode(arguments[0]))
-            if not path.startswith(self._allowed):
+        if not self._active or event not in CHANGES | {"open"}:
+            return
+        for path in arguments[:1] if event == "open" else arguments[:2]:
+            if not isinstance(path, (str, bytes)):
+                continue
+            path = os.path.realpath(os.fsdecode(path))
+            is_module = path.startswith(self._modules) and path.endswith(MODULES)
+            is_read = event == "open" and not (arguments[2] or 0) & WRITING
+            if not path.startswith(self._folder) and not (is_module and is_read):
                 self.opened.add(path)
 
     def problems(self):
         """What was logged or opened that should not have been, as lines."""
         lines = [f"opened {path}" for path in sorted(self.opened)]
         return lines + self.messages.getvalue().splitlines()
+
+
+def _as_prefix(folder):
+    return os.path.join(os.path.realpath(folder), "")
 
 
 def start(config):

@@ -1,7 +1,7 @@
 """Judges a trained encoder: `python -m npid_tf.evaluate --flagfile=WORKDIR/flags.cfg`.
 
-Prints tables and writes them to WORKDIR/evaluation/PROTOCOL.md, with all settings and
-numbers in PROTOCOL.json beside it.
+Prints tables and writes them to WORKDIR/evaluation/NAME.md, with all settings and
+numbers in NAME.json beside it. NAME is the protocol, and its preset where it has one.
 """
 
 import dataclasses
@@ -18,13 +18,14 @@ LIBRARIES = ("tensorflow", "keras", "scikit-learn")
 
 
 def write_results(config, rows):
-    """Writes WORKDIR/evaluation/PROTOCOL.json and .md; returns the path of the first.
+    """Writes WORKDIR/evaluation/NAME.json and .md; returns the path of the first.
 
     Each replaces an earlier one whole.
     """
+    name = results_name(config)
     directory = os.path.join(config.workdir, "evaluation")
     os.makedirs(directory, exist_ok=True)
-    path = os.path.join(directory, f"{config.protocol}.json")
+    path = os.path.join(directory, f"{name}.json")
     checkpoints = list_checkpoints(build.checkpoint_directory(config))
     results = {
         "protocol": config.protocol,
@@ -35,12 +36,23 @@ def write_results(config, rows):
         "rows": rows,
     }
     _write(path, json.dumps(results, indent=1))
-    title = f"# {config.protocol}: {config.workdir}, checkpoint {results['checkpoint']}"
+    title = f"# {name}: {config.workdir}, checkpoint {results['checkpoint']}"
     _write(
-        os.path.join(directory, f"{config.protocol}.md"),
+        os.path.join(directory, f"{name}.md"),
         "\n".join([title, "", *table_lines(config.protocol, rows), ""]),
     )
     return path
+
+
+def results_name(config):
+    """The protocol, and what its results do not compare across, as knn_paper."""
+    variants = {
+        "knn": config.knn_preset,
+        "linear": config.linear_preset,
+        "lowshot": config.lowshot_cost,
+    }
+    variant = variants.get(config.protocol)
+    return config.protocol if variant is None else f"{config.protocol}_{variant}"
 
 
 def _write(path, text):

@@ -15,8 +15,8 @@ from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.evaluation.embed import embed
 from npid_tf.serving.builder import build_index, check_dtype
-from npid_tf.serving.index import import_scann
-from npid_tf.serving.live_files import LiveFiles
+from npid_tf.serving.index import import_scann, read_ids
+from npid_tf.serving.live_files import read_contents
 from npid_tf.serving.milvus_collection import connect, write_collection
 from npid_tf.serving.milvus_index import check_engine
 from npid_tf.serving.saved_model import (
@@ -220,9 +220,17 @@ def main(config, arguments):
 def _tell_of_changes(index_dir):
     """Says so where the index that was replaced had been changed since its export."""
     try:
-        LiveFiles(index_dir)
+        items = set(read_contents(index_dir).ids())
     except ValueError as error:
         print(f"Note: {error}")
+        return
+    exported = set(map(str, read_ids(index_dir)[0]))
+    if items != exported:
+        print(
+            "Note: the changes to the earlier export of this encoder carry over, "
+            f"{len(items - exported):,} images added and {len(exported - items):,} "
+            "removed."
+        )
 
 
 if __name__ == "__main__":

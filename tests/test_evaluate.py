@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from npid_tf import build
-from npid_tf.evaluate import main, table_lines, write_results
+from npid_tf.evaluate import main, results_name, table_lines, write_results
 
 FEATURES = [
     "bank as trained",
@@ -112,6 +112,33 @@ def test_results_replace_earlier_ones_whole(config, tmp_path):
         assert json.load(file)["rows"] == [
             {"feature": "raw pixels", "k": 1, "top1": 0.25}
         ]
+
+
+def test_presets_keep_their_results_beside_each_other(config, tmp_path):
+    for number, preset in enumerate((None, "paper", "mmselfsup")):
+        changed = {"workdir": str(tmp_path), "knn_preset": preset}
+        rows = [{"feature": "bank", "k": 1, "top1": number / 4}]
+        write_results(dataclasses.replace(config, **changed), rows)
+    scores = {
+        path.name: json.loads(path.read_text())["rows"][0]["top1"]
+        for path in (tmp_path / "evaluation").glob("*.json")
+    }
+    assert scores == {"knn.json": 0, "knn_paper.json": 0.25, "knn_mmselfsup.json": 0.5}
+    title = (tmp_path / "evaluation" / "knn_paper.md").read_text().splitlines()[0]
+    assert title == f"# knn_paper: {tmp_path}, checkpoint None"
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"protocol": "linear"}, "linear_multihead"),
+        ({"protocol": "linear", "linear_preset": "avgpool"}, "linear_avgpool"),
+        ({"protocol": "lowshot", "lowshot_cost": "test"}, "lowshot_test"),
+        ({"protocol": "svm", "knn_preset": "paper"}, "svm"),
+    ],
+)
+def test_only_the_preset_of_the_protocol_is_in_the_name(config, changed, name):
+    assert results_name(dataclasses.replace(config, **changed)) == name
 
 
 def test_an_unknown_protocol_is_refused_with_the_known_ones(config):

@@ -165,11 +165,12 @@ def test_a_second_export_makes_version_2_and_leaves_version_1(copy_of_export, ca
     before = _contents(directory, "encoder/1", "neighbors/1")
     index = LiveIndex(os.path.join(directory, "index"))
     index.delete(["7"])
+    index.upsert(["new", "newer"], index.embeddings(["3", "4"]))
     index.close()
     main(copy_of_export, [])
     shown = capsys.readouterr().out
     assert "recall@5 1.0000 over 256 rows" in shown
-    assert "index.live holds changes to an earlier export" in shown
+    assert "encoder carry over, 2 images added and 1 removed" in shown
     assert _contents(directory, "encoder/1", "neighbors/1") == before
     names = ["encoder", "index", "index.live", "neighbors"]
     assert sorted(os.listdir(directory)) == names

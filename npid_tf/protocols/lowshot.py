@@ -1,11 +1,8 @@
 """SVMs that learn from k labelled images of each class."""
 
-from npid_tf import build
 from npid_tf.evaluation.low_shot import low_shot
 from npid_tf.evaluation.svm import unit
-from npid_tf.protocols.labelled import labelled_targets, layer_vectors
-from npid_tf.protocols.svm import training_targets
-from npid_tf.strategies import build_local_strategy
+from npid_tf.protocols.svm import svm_data
 
 COST_BY = {
     "cv": "cross-validation on each draw (k=1: cost 1)",
@@ -19,12 +16,7 @@ def evaluate_lowshot(config):
     Raises ValueError where labels, images to judge by or a checkpoint are missing, or
     where a class has fewer than k images.
     """
-    source, eval_source = labelled_targets(config)
-    targets, (measure, judge) = training_targets(source, eval_source)
-    with build_local_strategy(config.strategy).scope():
-        encoder = build.load_trained_encoder(config)
-        vectors = layer_vectors(config, encoder, source, config.layers)
-        eval_vectors = layer_vectors(config, encoder, eval_source, config.layers)
+    vectors, eval_vectors, targets, measure, judge = svm_data(config)
     rows = []
     for layer in config.layers:
         results = low_shot(

@@ -1,10 +1,11 @@
 """Fine-tuning on a few percent of the labels, beside the same network from scratch."""
 
+import hashlib
 import itertools
+import json
 import os
 
 import keras
-import numpy as np
 
 from npid_tf import build
 from npid_tf.data.augment import build_augmentation
@@ -22,6 +23,7 @@ from npid_tf.evaluation.fine_tune import (
 )
 from npid_tf.evaluation.linear_heads import scaled_epochs
 from npid_tf.protocols.labelled import count_classes, labelled_sources
+from npid_tf.serving.saved_model import encoder_hash
 from npid_tf.strategies import build_local_strategy
 
 STARTS = {
@@ -33,7 +35,8 @@ STARTS = {
 def evaluate_semi_supervised(config):
     """A row for each part of the labels, start, learning rate and head multiplier.
 
-    The subsets are written to WORKDIR/semi_supervised.
+    The subsets are written to WORKDIR/semi_supervised, and every row to `runs` there
+    when it is done: rows of the same encoders, images and flags are not made again.
     Raises ValueError where labels, images to judge by or a checkpoint are missing.
     """
     for percent in config.label_percents:
@@ -43,6 +46,7 @@ def evaluate_semi_supervised(config):
             )
     source, eval_source = labelled_sources(config)
     num_classes = count_classes(source, eval_source)
+    hashes = {start: encoder_hash(make(config)) for start, make in STARTS.items()}
     rows = []
     for percent in config.label_percents:
         indices = balanced_subset(source.labels, percent, config.seed)
@@ -51,25 +55,52 @@ def evaluate_semi_supervised(config):
         for start, learning_rate, multiplier in itertools.product(
             STARTS, config.fine_tune_rates, config.head_multipliers
         ):
-            print(
+            name = (
                 f"{percent} % of the labels ({len(indices)} images), {start}, learning "
                 f"rate {learning_rate:g} per 256 images, times {multiplier} for the "
-                "new layer:"
+                "new layer"
             )
-            rows.append(
-                {
-                    "labels": f"{percent} %",
-                    "images": len(indices),
-                    "start": start,
-                    "lr_per_256": learning_rate,
-                    "head_multiplier": multiplier,
-                    **_fine_tune(
-                        config, labelled, eval_source, num_classes, start,
-                        learning_rate, multiplier, weight_decay(percent),
-                    ),
-                }
-            )  # fmt: skip
+            path = _row_path(config, labelled, eval_source, start, hashes[start], name)
+            if os.path.exists(path):
+                print(f"{name}: done before, {path}")
+                with open(path, encoding="utf-8") as file:
+                    rows.append(json.load(file))
+                continue
+            print(f"{name}:")
+            row = {
+                "labels": f"{percent} %",
+                "images": len(indices),
+                "start": start,
+                "lr_per_256": learning_rate,
+                "head_multiplier": multiplier,
+                **_fine_tune(
+                    config, labelled, eval_source, num_classes, start,
+                    learning_rate, multiplier, weight_decay(percent),
+                ),
+            }  # fmt: skip
+            _write(path, json.dumps(row, indent=1))
+            rows.append(row)
     return rows
+
+
+def _row_path(config, source, eval_source, start, start_hash, name):
+    """Where the row is kept that all of these determine."""
+    key = {
+        "run": name,
+        "encoder": start_hash,
+        "backbone": config.backbone,
+        "learned": source.fingerprint,
+        "judged": eval_source.fingerprint,
+        "epochs": config.probe_epochs,
+        "batch_size": config.probe_batch_size,
+        "image_size": config.image_size,
+        "crop_fraction": config.crop_fraction,
+        "precision": config.precision,
+        "seed": config.seed,
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    directory = os.path.join(config.workdir, "semi_supervised", "runs")
+    return os.path.join(directory, f"{digest[:16]}.json")
 
 
 def _fine_tune(
@@ -115,10 +146,15 @@ def _fine_tune(
 
 
 def _write_subset(workdir, percent, indices):
-    directory = os.path.join(workdir, "semi_supervised")
-    os.makedirs(directory, exist_ok=True)
-    path = os.path.join(directory, f"labels_{percent}_percent.txt")
-    np.savetxt(f"{path}.partial", indices, fmt="%d")
+    name = f"labels_{percent}_percent.txt"
+    path = os.path.join(workdir, "semi_supervised", name)
+    _write(path, "".join(f"{index}\n" for index in indices))
+
+
+def _write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(text)
     os.replace(f"{path}.partial", path)
 
 

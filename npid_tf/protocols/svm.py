@@ -22,12 +22,7 @@ def evaluate_svm(config):
     Raises ValueError where labels, images to judge by or a checkpoint are missing, or
     where a class has fewer than three images.
     """
-    source, eval_source = labelled_targets(config)
-    targets, (measure, judge) = training_targets(source, eval_source)
-    with build_local_strategy(config.strategy).scope():
-        encoder = build.load_trained_encoder(config)
-        vectors = layer_vectors(config, encoder, source, config.layers)
-        eval_vectors = layer_vectors(config, encoder, eval_source, config.layers)
+    vectors, eval_vectors, targets, measure, judge = svm_data(config)
     rows = []
     for layer in config.layers:
         found = fit_svms(unit(vectors[layer]), targets)
@@ -45,17 +40,30 @@ def evaluate_svm(config):
     return rows
 
 
-def training_targets(source, eval_source):
-    """Targets [num_images, num_classes], and the name and function of the measure."""
+def svm_data(config):
+    """What SVMs learn from and are judged by.
+
+    Returns (vectors, eval_vectors, targets, measure, judge): for each layer float32
+    [num_images, dim] on disk, [num_images, num_classes], and the measure's name and
+    its function of class scores. Raises as `evaluate_svm`.
+    """
+    source, eval_source = labelled_targets(config)
+    with build_local_strategy(config.strategy).scope():
+        encoder = build.load_trained_encoder(config)
+        vectors, eval_vectors = (
+            layer_vectors(config, encoder, images, config.layers)
+            for images in (source, eval_source)
+        )
     if source.targets is not None:
         judge = functools.partial(mean_average_precision, targets=eval_source.targets)
-        return source.targets, ("mAP", judge)
+        return vectors, eval_vectors, source.targets, "mAP", judge
     num_classes = count_classes(source, eval_source)
 
     def accuracy(scores):
         return float(np.mean(np.argmax(scores, axis=1) == eval_source.labels))
 
-    return one_vs_rest(source.labels, num_classes), ("top1", accuracy)
+    targets = one_vs_rest(source.labels, num_classes)
+    return vectors, eval_vectors, targets, "top1", accuracy
 
 
 def page(rows):

@@ -48,6 +48,13 @@ def decode(payload, dim):
     return Upsert(change["upsert"], vectors, change["labels"])
 
 
+def change_ids(ids, payload):
+    """Adds to a set of ids those of an encoded Upsert, or takes out a Delete's."""
+    change = json.loads(payload.partition(b"\n")[0])
+    ids.update(change.get("upsert", []))
+    ids.difference_update(change.get("delete", []))
+
+
 def make_upsert(ids, embeddings, labels, dim):
     """An Upsert of what a caller passed.
 

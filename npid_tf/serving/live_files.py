@@ -17,7 +17,8 @@ import shutil
 import tempfile
 
 from npid_tf.serving.base_index import BaseIndex
-from npid_tf.serving.changes import decode
+from npid_tf.serving.changes import change_ids, decode
+from npid_tf.serving.index import read_ids
 from npid_tf.serving.live_contents import LiveContents
 from npid_tf.serving.write_ahead_log import read, sync_directory
 
@@ -28,10 +29,12 @@ class LiveFiles:
     Args:
         index_dir: EXPORT/index, which is only read.
         manifest: dict of generation, last_number (of the change before the log's
-            first), and export (which export it began from); None: read it.
+            first), export (which export it began from), encoder_hash and data (of that
+            export); None: read it.
 
     Raises:
-        ValueError: where there is no export, or changes were made to another one.
+        ValueError: where there is no export, or changes were made to one of another
+            encoder or other data. Changes to an earlier one of the same carry over.
     """
 
     def __init__(self, index_dir, manifest=None):
@@ -130,8 +133,8 @@ class LiveFiles:
         return os.path.join(self.directory, name)
 
     def _read_manifest(self):
-        export = self._fingerprint()
-        new = {"generation": 0, "last_number": 0, "export": export}
+        export = self._describe_export()
+        new = {"generation": 0, "last_number": 0, **export}
         try:
             with open(self._path("manifest.json"), encoding="utf-8") as file:
                 manifest = json.load(file)
@@ -143,28 +146,50 @@ class LiveFiles:
                 f"{log} is missing, and with it changes to the index. Restore it from "
                 f"a backup, or move {self.directory} away to begin from the export."
             )
-        if manifest["export"] == export:
-            return manifest
+        if manifest["export"] == export["export"]:
+            return {**manifest, **export}
         if not manifest["generation"] and not os.path.getsize(log):
             return new  # Nothing was changed: the new export takes over.
-        export_dir = os.path.dirname(self.index_dir)
+        if all(manifest.get(key) == export[key] for key in ("encoder_hash", "data")):
+            # The same embeddings of the same images: a log goes on from either export,
+            # and a later base holds those of both.
+            return {**manifest, **export}
+        added = self._added(manifest)
+        names = f" ({', '.join([*added[:3], '...'][: len(added)])})" if added else ""
         raise ValueError(
-            f"{self.directory} holds changes to an earlier export, maybe of another "
-            f"encoder, than the one in {self.index_dir}. Move it away to begin from "
-            "this export, then add the images again that it had: `python -m "
-            f"npid_tf.index add --export_dir={export_dir} FILES`."
+            f"{self.directory} holds changes to an earlier export, of another encoder "
+            f"or other data than the one in {self.index_dir}. They do not carry over: "
+            f"{len(added)} items were added{names}. Move the folder away to begin "
+            "from this export, then add their images again: `python -m npid_tf.index "
+            f"add --export_dir={os.path.dirname(self.index_dir)} FILES`."
         )
 
-    def _fingerprint(self):
+    def _added(self, manifest):
+        """Ids, sorted, that its changes have put in and the export has not."""
+        ids, generation = set(), manifest["generation"]
+        if generation:
+            ids.update(map(str, read_ids(self._path(f"index-{generation}"))[0]))
+        log = self._path(f"changes-{generation}.log")
+        for payload, _ in read(log, manifest["last_number"]):
+            change_ids(ids, payload)
+        return sorted(ids.difference(map(str, read_ids(self.index_dir)[0])))
+
+    def _describe_export(self):
         path = os.path.join(self.index_dir, "manifest.json")
         try:
             with open(path, "rb") as file:
-                return hashlib.sha256(file.read()).hexdigest()
+                text = file.read()
         except FileNotFoundError:
             raise ValueError(
                 f"No index in {self.index_dir}. Make one with `python -m "
                 "npid_tf.export`."
             ) from None
+        manifest = json.loads(text)
+        return {
+            "export": hashlib.sha256(text).hexdigest(),
+            "encoder_hash": manifest["encoder_hash"],
+            "data": manifest.get("data"),
+        }
 
 
 def read_contents(index_dir):

@@ -35,8 +35,8 @@ class LiveIndex:
 
     Raises:
         ValueError: where there is no index, another process has it open, its log is
-            damaged, or it holds changes to an earlier export. OSError: where its
-            folder cannot be written.
+            damaged, or it holds changes to an export of another encoder or of other
+            data. OSError: where its folder cannot be written.
     """
 
     def __init__(self, directory):

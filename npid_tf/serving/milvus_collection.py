@@ -18,6 +18,9 @@ ROWS_AT_ONCE = 1000
 # Searches of Milvus's SCANN: lists probed, and candidates scored again for each of k.
 PROBES = (8, 16, 32, 64, 128, 256, 512)
 REORDERED = 20
+# pymilvus drops a connection that does not answer a ping within 5 seconds, and sends
+# again what was under way: a busy machine takes longer, and no creation works twice.
+CONNECTION = {"grpc.keepalive_timeout_ms": 60_000}
 MAX_BYTES = 4 * changes.MAX_LENGTH
 
 
@@ -87,7 +90,9 @@ def connect(uri):
     try:
         token = os.environ.get("MILVUS_TOKEN", "")
         # A Milvus Lite starts here, which takes seconds where the machine is busy.
-        return pymilvus.MilvusClient(uri, token=token, timeout=60)
+        return pymilvus.MilvusClient(
+            uri, token=token, timeout=60, grpc_options=CONNECTION
+        )
     except pymilvus.MilvusException as error:
         raise ValueError(f"No Milvus at {uri}: {error.message}") from error
 

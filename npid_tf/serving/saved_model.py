@@ -54,6 +54,32 @@ class Embedder(tf.Module):
         return self._encode(images)
 
 
+class Voters(tf.Module):
+    """The classes that training images vote for.
+
+    Args:
+        labels: int64 [num_instances].
+        temperature: of the votes.
+    """
+
+    def __init__(self, labels, temperature):
+        super().__init__()
+        self.labels = tf.Variable(labels, trainable=False)
+        self.num_classes = int(labels.max()) + 1
+        self.temperature = temperature
+
+    def class_probabilities(self, similarities, ids):
+        """float32 [batch, num_classes] of neighbors [batch, k]; similarity -inf: no
+        vote."""
+        scores = class_scores(
+            similarities,
+            tf.gather(self.labels, ids),
+            self.num_classes,
+            self.temperature,
+        )
+        return scores / tf.reduce_sum(scores, axis=1, keepdims=True)
+
+
 class NeighborFinder(tf.Module):
     """Image files in, the most similar training images out, by exact search.
 
@@ -69,13 +95,9 @@ class NeighborFinder(tf.Module):
         super().__init__()
         self.embedder = embedder
         self.k = k
-        self.temperature = temperature
         # Variables, since a SavedModel's graph holds no more than 2 GB of constants.
         self.vectors = tf.Variable(vectors, trainable=False)
-        self.labels = None
-        if labels is not None:
-            self.labels = tf.Variable(labels, trainable=False)
-            self.num_classes = int(labels.max()) + 1
+        self.voters = None if labels is None else Voters(labels, temperature)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def find(self, image_bytes):
@@ -85,15 +107,9 @@ class NeighborFinder(tf.Module):
         similarities = tf.matmul(embeddings, self.vectors, transpose_b=True)
         similarities, ids = tf.math.top_k(similarities, self.k)
         found = {"ids": tf.cast(ids, tf.int64), "similarities": similarities}
-        if self.labels is not None:
-            scores = class_scores(
-                similarities,
-                tf.gather(self.labels, ids),
-                self.num_classes,
-                self.temperature,
-            )
-            total = tf.reduce_sum(scores, axis=1, keepdims=True)
-            found["class_probabilities"] = scores / total
+        if self.voters is not None:
+            probabilities = self.voters.class_probabilities(similarities, ids)
+            found["class_probabilities"] = probabilities
         return found
 
 

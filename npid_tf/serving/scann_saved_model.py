@@ -6,9 +6,9 @@ before `tf.saved_model.load`.
 
 import tensorflow as tf
 
-from npid_tf.evaluation.knn import class_scores
 from npid_tf.serving.builder import build_searcher
 from npid_tf.serving.index import import_scann, search_effort
+from npid_tf.serving.saved_model import Voters
 
 # ScaNN's ops save no bfloat16 vectors: what was saved cannot be loaded.
 DTYPES = ("float32", "int8")
@@ -42,17 +42,13 @@ class ScannNeighborFinder(tf.Module):
         super().__init__()
         self.embedder = embedder
         self.k = k
-        self.temperature = temperature
         self.effort = search_effort(manifest, k)
         settings = manifest["settings"]
         # Not a searcher but its variables: only these can be saved.
         ops = import_scann().scann_ops
         searcher = build_searcher(ops.builder, vectors, k, settings)
         self.state = searcher.serialize_to_module()
-        self.labels = None
-        if labels is not None:
-            self.labels = tf.Variable(labels, trainable=False)
-            self.num_classes = int(labels.max()) + 1
+        self.voters = None if labels is None else Voters(labels, temperature)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def find(self, image_bytes):
@@ -68,13 +64,9 @@ class ScannNeighborFinder(tf.Module):
             "ids": tf.where(is_found, tf.cast(ids, tf.int64), -1),
             "similarities": tf.where(is_found, similarities, -1.0),
         }
-        if self.labels is not None:
+        if self.voters is not None:
             votes = tf.where(is_found, similarities, -float("inf"))
-            scores = class_scores(
-                votes, tf.gather(self.labels, ids), self.num_classes, self.temperature
-            )
-            total = tf.reduce_sum(scores, axis=1, keepdims=True)
-            found["class_probabilities"] = scores / total
+            found["class_probabilities"] = self.voters.class_probabilities(votes, ids)
         return found
 
     def _search(self, embeddings):

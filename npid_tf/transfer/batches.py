@@ -1,4 +1,4 @@
-"""What detection and segmentation train on, and with which optimizer."""
+"""What detection and segmentation train on, with which optimizer, and how."""
 
 import keras
 import numpy as np
@@ -40,3 +40,14 @@ def build_optimizer(learning_rate, steps):
         warmup_steps=warmup,
     )
     return keras.optimizers.Adam(schedule, global_clipnorm=10.0)
+
+
+def fit(network, dataset, steps):
+    """Trains a compiled network on `steps` of `batches`; returns the last mean loss."""
+    history = network.fit(
+        dataset,
+        steps_per_epoch=steps,
+        shuffle=False,  # The data set is shuffled; True only warns of that.
+        verbose=0,
+    )
+    return history.history["loss"][-1]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.transfer.backbone import import_keras_hub
-from npid_tf.transfer.batches import batches, normalized
+from npid_tf.transfer.batches import batches, fit, normalized
 
 MAX_DETECTIONS = 100  # Of an image: what COCO's evaluation counts.
 _PRIOR = 0.01  # What an anchor holds an object with, at first (Lin et al. 2017).
@@ -77,13 +77,7 @@ def train_detector(detector, images, image_size, batch_size, steps, optimizer, s
         )
     )
     detector.compile(optimizer)
-    history = detector.fit(
-        dataset,
-        steps_per_epoch=steps,
-        shuffle=False,  # The data set is shuffled; True only warns of that.
-        verbose=0,
-    )
-    return history.history["loss"][-1]
+    return fit(detector, dataset, steps)
 
 
 def resized(image, size):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from npid_tf.data.voc import VOID
 from npid_tf.transfer.backbone import import_keras_hub
-from npid_tf.transfer.batches import batches, normalized
+from npid_tf.transfer.batches import batches, fit, normalized
 
 
 def build_segmenter(hub_backbone, num_classes, image_size):
@@ -49,13 +49,7 @@ def train_segmenter(segmenter, images, image_size, batch_size, steps, optimizer,
         metrics=[],  # keras-hub's own are for masks in one-hot form.
     )
     dataset = batches(images, example, shapes, batch_size, steps, seed)
-    history = segmenter.fit(
-        dataset,
-        steps_per_epoch=steps,
-        shuffle=False,  # The data set is shuffled; True only warns of that.
-        verbose=0,
-    )
-    return history.history["loss"][-1]
+    return fit(segmenter, dataset, steps)
 
 
 def mean_iou(segmenter, images, num_classes, image_size):

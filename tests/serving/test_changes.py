@@ -5,6 +5,7 @@ import pytest
 
 from npid_tf.serving.changes import (
     Delete,
+    change_ids,
     check_embeddings,
     check_ids,
     decode,
@@ -87,3 +88,10 @@ def test_embeddings_that_are_not_of_unit_length_are_refused(unit_vectors, length
 def test_rounding_to_bfloat16_is_no_reason_to_refuse(unit_vectors):
     bits = unit_vectors(500).view(np.uint32) + np.uint32(0x8000)
     check_embeddings((bits & np.uint32(0xFFFF0000)).view(np.float32), 8)
+
+
+def test_the_ids_after_changes_are_told_without_their_vectors(unit_vectors):
+    ids = {"a", "old"}
+    change_ids(ids, make_upsert(["a", "b"], unit_vectors(2), None, 8).encode())
+    change_ids(ids, Delete(["old", "b"]).encode())
+    assert ids == {"a"}

@@ -1,13 +1,17 @@
 """Malformed requests, some hundreds here; benchmarks/fuzz_serving.py sends 10,000."""
 
+import contextlib
 import dataclasses
 import json
+import os
+import pathlib
 import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import npid_tf
 from fuzz_serving import BODY_LIMIT, Fuzzer, Watch
 
 
@@ -46,6 +50,25 @@ def test_the_watch_notes_files_and_errors(bounded, tmp_path, capsys):
     with watch:
         (tmp_path / "x").write_text("x")
     assert watch.problems() == [f"opened {tmp_path / 'x'}"]
+    watch.opened.clear()
+
+
+def test_the_watch_passes_modules_and_the_export_alone(bounded, tmp_path):
+    server, watch = bounded
+    export = server.config.export_dir
+    package = os.path.dirname(npid_tf.__file__)
+    beside, written = f"{export}_secret", os.path.join(package, "written.py")
+    outside = [beside, os.path.join(package, "serving", "web", "page.js"), written]
+    with watch:
+        pathlib.Path(package, "npid.py").read_text()
+        pathlib.Path(export, "note").write_text("x")
+        os.remove(f"{export}/note")
+        for path in outside[:2]:
+            with contextlib.suppress(OSError):
+                open(path).close()
+        with contextlib.suppress(OSError):
+            os.remove(written)
+    assert watch.problems() == [f"opened {path}" for path in sorted(outside)]
     watch.opened.clear()
 
 

@@ -111,28 +111,58 @@ def test_what_a_crash_left_over_is_removed(changed, compact):
     index.close()
 
 
-def export_again(directory):
+def export_again(directory, **description):
     path = os.path.join(directory, "manifest.json")
     with open(path, encoding="utf-8") as file:
         manifest = json.load(file)
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({**manifest, "encoder_hash": "another"}, file)
+        json.dump({**manifest, **description}, file)
 
 
 @pytest.mark.parametrize("compact", [False, True])
-def test_changes_to_an_earlier_export_are_refused_for_a_new_one(changed, compact):
+def test_changes_carry_over_to_a_new_export_of_the_same_encoder(
+    changed, compact, unit_vectors
+):
     directory = changed(compact)
-    export_again(directory)
+    index = LiveIndex(directory)
+    index.delete(["3"])
+    index.close()
+    before = read_contents(directory)
+    export_again(directory, recall={"k": 3, "target": 0.99})
+    for opened in (read_contents, LiveIndex, read_contents):
+        contents = opened(directory)
+        assert contents.ids() == before.ids()
+        queries = unit_vectors(4, seed=2)
+        found, expected = contents.search(queries, 20), before.search(queries, 20)
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1], expected[1])
+        if opened is LiveIndex:
+            contents.upsert(["newest"], unit_vectors(1, seed=3))
+            contents.close()
+            before = read_contents(directory)
+    assert "newest" in before and "new" in before and "3" not in before
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize(
+    "other", [{"encoder_hash": "another"}, {"data": {"dataset": "npz:other.npz"}}]
+)
+def test_changes_to_an_export_of_another_encoder_or_data_are_refused(
+    changed, compact, other
+):
+    directory = changed(compact)
+    export_again(directory, **other)
     for opened in (LiveIndex, read_contents):
         with pytest.raises(
             ValueError,
-            match=r"(?s)holds changes to an earlier export, maybe of another encoder.*"
-            r"Move it away.*npid_tf.index add --export_dir=",
+            match=r"(?s)holds changes to an earlier export, of another encoder or .*"
+            r"do not carry over: 1 items were added \(new\)\. Move the folder away.*"
+            r"npid_tf.index add --export_dir=",
         ):
             opened(directory)
     shutil.move(f"{directory}.live", f"{directory}.old")
     index = LiveIndex(directory)
-    assert index.encoder_hash == "another"
+    assert other.items() <= index.manifest.items()
     assert "new" not in index
     index.close()
 
@@ -140,7 +170,7 @@ def test_changes_to_an_earlier_export_are_refused_for_a_new_one(changed, compact
 def test_where_nothing_was_changed_a_new_export_takes_over(make_index, unit_vectors):
     directory = make_index(20)
     LiveIndex(directory).close()
-    export_again(directory)
+    export_again(directory, encoder_hash="another")
     index = LiveIndex(directory)
     assert index.encoder_hash == "another"
     index.upsert(["new"], unit_vectors(1, seed=1))

@@ -1,8 +1,10 @@
-"""What transfer trains on, and with which optimizer."""
+"""What transfer trains on, with which optimizer, and how."""
 
+import keras
 import numpy as np
+import pytest
 
-from npid_tf.transfer.batches import batches, build_optimizer, normalized
+from npid_tf.transfer.batches import batches, build_optimizer, fit, normalized
 
 
 def test_every_image_comes_once_an_epoch_half_of_them_flipped():
@@ -32,3 +34,13 @@ def test_the_learning_rate_rises_and_falls():
     schedule = build_optimizer(0.1, 100)._learning_rate
     rates = [float(schedule(step)) for step in (0, 5, 52, 100)]
     np.testing.assert_allclose(rates, [0, 0.1, 0.05, 0], atol=1e-3)
+
+
+def test_the_loss_is_the_mean_of_so_many_batches():
+    def example(image, is_flipped):
+        return np.float32([image]), np.float32([0])
+
+    dataset = batches([1.0, 3.0], example, ([1], [1]), 1, 4, seed=0)
+    network = keras.Sequential([keras.layers.Identity()])
+    network.compile(loss="mse")
+    assert fit(network, dataset, 2) == pytest.approx((1 + 9) / 2)
