@@ -60,6 +60,8 @@ def _forward(model, strategy, training):
 
     def on_replica(images, indices):
         outputs = tf.nest.flatten(model(images, training=training))
+        # In mixed precision all but the embeddings are of 16 bits.
+        outputs = [tf.cast(output, tf.float32) for output in outputs]
         return [replicas.gather(tensor) for tensor in (*outputs, indices)]
 
     @tf.function(autograph=False)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf.evaluation.embed import embed
+from npid_tf.evaluation.embed import embed, embed_batches
 from npid_tf.strategies import build_strategy
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [10, 4, 4, 3], np.uint8)
@@ -33,6 +33,16 @@ def test_a_model_of_two_outputs_gives_two_arrays():
     first, last = embed(corners, shuffled_batches(), 10)
     np.testing.assert_array_equal(first, IMAGES[:, 0, 0])
     np.testing.assert_array_equal(last, IMAGES[:, -1, -1, :2])
+
+
+def test_outputs_of_mixed_precision_are_float32():
+    def halves(images, training):
+        return tf.cast(images[:, 0, 0], tf.bfloat16), tf.cast(images[:, 1, 1], tf.half)
+
+    for rows in embed(halves, shuffled_batches(), 10):
+        assert rows.dtype == np.float32
+    for _, outputs in embed_batches(halves, shuffled_batches(), 10):
+        assert [output.dtype for output in outputs] == [np.float32] * 2
 
 
 def test_the_model_is_traced_once_and_for_inference():
