@@ -91,7 +91,7 @@ class LearnedRows(ShardedMemoryBank):
         return tf.cast(found, tf.int64)
 
     def visit(self, indices):
-        """Told of each step's images before their loss; all rows are ready always."""
+        """Called with the images of each training step, before their loss."""
 
     def compared_rows(self, training):
         """The rows held here that all images are compared with.

@@ -183,6 +183,11 @@ def small_model():
     return model
 
 
+def test_xla_is_refused():
+    with pytest.raises(ValueError, match="`jit_compile` is not supported"):
+        small_model().compile(jit_compile=True)
+
+
 def fit(model, epochs):
     images = np.random.default_rng(0).integers(0, 256, (N, 4, 4, 3), np.uint8)
     data = tf.data.Dataset.from_tensor_slices((images, np.arange(N))).batch(BATCH)
