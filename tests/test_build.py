@@ -146,7 +146,7 @@ def test_recent_negatives_make_recent_rows():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"loss": "nce"}, "of --loss=instance_classifier. Received: loss=nce"),
+        ({"loss": "nonparametric_softmax"}, "loss=nonparametric_softmax, recent_n"),
         ({"label_smoothing": 0.2}, "`label_smoothing` do not go together"),
         ({"recent_negatives": 3}, "recent_negatives=3, batch_size=4, 10 images"),
         ({"recent_negatives": 11}, "recent_negatives=11, batch_size=4, 10 images"),

@@ -1,7 +1,7 @@
 """Counts the bytes that a training step of the instance classifier exchanges.
 
-Usage: python communication.py REPLICAS: prints, as JSON, what a device gives to the
-collective operations of a step, for some numbers of images, with smoothing and without.
+Usage: python communication.py REPLICAS SMOOTHING...: prints, as JSON, what a device
+gives to the collective operations of a step, for each smoothing and number of images.
 """
 
 import json
@@ -11,22 +11,20 @@ import keras
 import tensorflow as tf
 from steps import strategy_of
 
-from npid_tf import InstanceClassifier, InstanceCrossEntropy, LearnedRows
+from npid_tf import InstanceClassifier, InstanceCrossEntropy, LearnedRows, replicas
 
-DIM, NUM_NEIGHBORS, PER_DEVICE = 16, 5, 3
+DIM, NUM_NEIGHBORS, PER_DEVICE, PIXELS = 16, 5, 3, 6
 SIZES = (100, 10_000)
-SENT = []  # While a step is traced: the bytes of each collective operation, tensors.
+SENT = []  # While a step is traced: the bytes that the first device gives, tensors.
 
 
-def counting(method):
-    """A collective operation that notes the bytes of what it is given."""
+def counting(method, argument):
+    """A collective operation that counts what it is given, its argument-th."""
 
     def count(self, *arguments, **options):
-        # The value comes first in all_gather, second in all_reduce.
-        value = arguments[0 if method.__name__ == "all_gather" else 1]
-        for tensor in tf.nest.flatten(value):
-            tensor = tf.convert_to_tensor(tensor)
-            if self.replica_id_in_sync_group == 0:
+        for value in tf.nest.flatten(arguments[argument]):
+            tensor = tf.convert_to_tensor(value)
+            if replicas.rank() == 0:
                 SENT.append(tf.size(tensor) * tensor.dtype.size)
         return method(self, *arguments, **options)
 
@@ -35,8 +33,8 @@ def counting(method):
 
 def bytes_of_a_step(strategy, num_instances, smoothing):
     with strategy.scope():
-        inputs = keras.Input([6])
-        x = keras.layers.Dense(DIM)(inputs)
+        inputs = keras.Input([PIXELS])
+        x = keras.layers.Dense(DIM, use_bias=False)(inputs)
         encoder = keras.Model(inputs, keras.layers.UnitNormalization()(x))
         neighbors = NUM_NEIGHBORS if smoothing else 0
         rows = LearnedRows(num_instances, DIM, num_neighbors=neighbors)
@@ -45,11 +43,10 @@ def bytes_of_a_step(strategy, num_instances, smoothing):
         model.compile(keras.optimizers.SGD(0.1))
 
     def replica():
-        rank = tf.distribute.get_replica_context().replica_id_in_sync_group
         numbers = tf.range(PER_DEVICE, dtype=tf.int64)
-        indices = tf.cast(rank, tf.int64) * PER_DEVICE + numbers
-        model.train_step((tf.ones([PER_DEVICE, 6]), indices))
-        return tf.add_n(SENT) if SENT else tf.constant(0)
+        indices = replicas.rank() * PER_DEVICE + numbers
+        model.train_step((tf.ones([PER_DEVICE, PIXELS]), indices))
+        return tf.add_n(SENT)
 
     @tf.function
     def step():
@@ -59,18 +56,17 @@ def bytes_of_a_step(strategy, num_instances, smoothing):
     return int(step())
 
 
-def main(num_replicas):
+def main(num_replicas, smoothings):
     strategy = strategy_of(num_replicas)
     context = tf.distribute.ReplicaContext
-    context.all_gather = counting(context.all_gather)
-    context.all_reduce = counting(context.all_reduce)
-    found = {
-        f"{smoothing} {n}": bytes_of_a_step(strategy, n, smoothing)
-        for smoothing in (0.0, 0.2)
-        for n in SIZES
-    }
+    context.all_gather = counting(context.all_gather, argument=0)
+    context.all_reduce = counting(context.all_reduce, argument=1)
+    found = [
+        [bytes_of_a_step(strategy, n, smoothing) for n in SIZES]
+        for smoothing in smoothings
+    ]
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), [float(smoothing) for smoothing in sys.argv[2:]])
