@@ -1,28 +1,16 @@
 """The benchmark of the instance classifier's rows, at a tiny size."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+import learned_rows
 
 
-def test_times_all_rows_and_recent_ones_and_plots_them(tmp_path):
-    # In a process of its own: devices can be divided only before their first use.
-    arguments = ["--num_instances", "501", "--num_recent=64", "--dim=8"]
-    arguments += ["--batch_size=8", "--devices=2", "--steps=1"]
-    result = subprocess.run(
-        [sys.executable, "benchmarks/learned_rows.py", *arguments]
-        + [f"--plot={tmp_path / 'it.png'}"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = [line.split(" | ") for line in result.stdout.splitlines() if "GB" in line]
-    names = [(line[0].strip("| "), line[1]) for line in lines]
+def test_times_all_rows_and_recent_ones_and_plots_them(capsys, tmp_path):
+    # On one device: more can be had only before TensorFlow is first used.
+    sizes = ["--num_instances", "501", "--num_recent=64", "--dim=8", "--batch_size=8"]
+    plot = f"--plot={tmp_path / 'it.png'}"
+    learned_rows.main([*sizes, "--devices=1", "--steps=1", plot])
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    rows = [line for line in lines if line[-1].endswith("GB |")]
+    names = [(row[0].strip("| "), row[1]) for row in rows]
     assert names == [("all rows", "501"), ("the last 64", "501")]
-    assert all(float(line[3]) > 0 for line in lines)
+    assert all(float(row[3]) > 0 for row in rows)
     assert (tmp_path / "it.png").read_bytes().startswith(b"\x89PNG")
