@@ -6,15 +6,16 @@ import pathlib
 import pytest
 
 COMMUNICATION = pathlib.Path(__file__).with_name("communication.py")
-DIM, NUM_NEIGHBORS, PER_DEVICE, PIXELS = 16, 5, 3, 6
+NUM_REPLICAS, DIM, NUM_NEIGHBORS, PER_DEVICE, PIXELS = 4, 16, 5, 3, 6
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("num_replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_bytes_are_of_the_size_of_the_batch_whatever_the_images(programs, num_replicas):
-    arguments = [COMMUNICATION, num_replicas, 0.0, 0.2]
+def test_bytes_are_of_the_size_of_the_batch_whatever_the_images(programs):
+    arguments = [COMMUNICATION, NUM_REPLICAS, 0.0, 0.2]
     output = programs.finish(programs.start(arguments))
     plain, smoothed = json.loads(output.splitlines()[-1])
-    batch = num_replicas * PER_DEVICE
+    batch = NUM_REPLICAS * PER_DEVICE
     encoder = 4 * PIXELS * DIM  # Its gradient.
     for few, many in (plain, smoothed):
         assert few == many
