@@ -24,7 +24,7 @@ NUM_KILLS = int(os.environ.get("NUM_KILLS", 2))
         ("epoch end", {}),
         ("mid-epoch", {}),
         ("mid-epoch", CLASSIFIER),
-        ("mid-epoch", RECENT),
+        pytest.param("mid-epoch", RECENT, marks=pytest.mark.slow),
     ],
     ids=["epoch end", "mid-epoch", "mid-epoch of the classifier", "of recent rows"],
 )
