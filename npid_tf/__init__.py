@@ -31,6 +31,7 @@ from npid_tf.losses import (
 from npid_tf.memory_bank import MemoryBank
 from npid_tf.neighbors import RefreshNeighbors
 from npid_tf.npid import NPID
+from npid_tf.recent_rows import RecentRows
 from npid_tf.sharded_bank import ShardedMemoryBank
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "MemoryBank",
     "NonparametricSoftmax",
     "PerSampleNegatives",
+    "RecentRows",
     "RefreshNeighbors",
     "SampledSoftmax",
     "ShardedMemoryBank",

@@ -34,6 +34,12 @@ def _write_rows(path, variable, count):
     file.flush()
 
 
+def other_weights(bank):
+    """Weights of a bank without rows, alike on all devices: a dict by their names."""
+    with_rows = {id(weight) for weight in bank.row_weights().values()}
+    return {w.name: w for w in bank.weights if id(w) not in with_rows}
+
+
 def read_bank(bank, directory):
     """Reads what `write_bank` wrote, every replica the rows that it holds."""
     weights = bank.row_weights()

@@ -16,9 +16,9 @@ from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.tfds import load_tfds
 from npid_tf.encoder import build_encoder
 from npid_tf.instance_classifier import InstanceClassifier
-from npid_tf.learned_rows import LearnedRows
 from npid_tf.losses import build_loss
 from npid_tf.npid import NPID
+from npid_tf.recent_rows import build_rows
 from npid_tf.schedules import build_schedule
 from npid_tf.strategies import choose_placement
 from npid_tf.workers import is_multi_worker
@@ -145,17 +145,24 @@ def build_model(config, num_instances):
     of_any_model = config.weight_decay, config.seed
     if config.loss == "instance_classifier":
         _check_for_classifier(config)
-        rows = LearnedRows(
+        rows = build_rows(
             num_instances,
             config.embedding_dim,
-            config.sgd_momentum,
-            config.weight_decay,
+            config.recent_negatives,
+            config.batch_size,
             config.smoothing_neighbors if config.label_smoothing else 0,
-            init,
-            config.seed,
+            momentum=config.sgd_momentum,
+            weight_decay=config.weight_decay,
+            initializer=init,
+            seed=config.seed,
         )
         rate = config.row_learning_rate
         return InstanceClassifier(encoder, rows, loss, rate, *of_any_model)
+    if config.recent_negatives is not None:
+        raise ValueError(
+            "`recent_negatives` is of --loss=instance_classifier. Received: "
+            f"loss={config.loss}, recent_negatives={config.recent_negatives}."
+        )
     make_bank = choose_placement(
         config.bank_placement,
         num_instances,

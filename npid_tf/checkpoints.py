@@ -14,7 +14,7 @@ import shutil
 import tensorflow as tf
 
 from npid_tf import workers
-from npid_tf.bank_files import read_bank, write_bank
+from npid_tf.bank_files import other_weights, read_bank, write_bank
 from npid_tf.data.source import check_unchanged
 
 
@@ -185,12 +185,13 @@ def _check_shapes(path, saved, shapes):
 
 
 def _variables(model):
-    """All that training changes but the bank, which may be on several devices."""
+    """All that training changes but rows, which may be on several devices."""
     parts = {
         "encoder": model.encoder,
         "loss": model.instance_loss,
         "step": model.step,
         "optimizer": getattr(model, "optimizer", None),  # none before `compile`
+        **other_weights(model.bank),
     }
     return tf.train.Checkpoint(
         **{key: part for key, part in parts.items() if part is not None}
@@ -204,4 +205,5 @@ def _shapes(model):
 
 
 def _weights(model):
-    return [*model.encoder.variables, *model.instance_loss.variables]
+    of_bank = other_weights(model.bank).values()
+    return [*model.encoder.variables, *model.instance_loss.variables, *of_bank]

@@ -63,6 +63,9 @@ class Config:
     )
     smoothing_neighbors: int = _flag(100, "How many rows share that (K)")
     row_learning_rate: float = _flag(1.0, "The rows' learning rate over the encoder's")
+    recent_negatives: int | None = _flag(
+        None, "Rows that a step compares and moves, those visited last; None: all"
+    )
     # Optimization.
     epochs: int = _flag(200, "Times every image is seen")
     batch_size: int = _flag(128, "Images in a step, over all replicas")

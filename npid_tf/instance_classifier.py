@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf.npid import NPID
+from npid_tf.recent_rows import RecentRows
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -15,7 +16,7 @@ class InstanceClassifier(NPID):
 
     Args:
         encoder: model from images to unit embeddings (see `build_encoder`).
-        bank: LearnedRows of the encoder's dimension.
+        bank: LearnedRows, or RecentRows, of the encoder's dimension.
         loss: InstanceCrossEntropy; smoothed only where the rows have neighbors.
         row_learning_rate: times the encoder's. The gradient of a row is 1 / batch size
             of an image's, so that rows of unit length move slowly at 1.
@@ -46,6 +47,14 @@ class InstanceClassifier(NPID):
             encoder, bank, loss, weight_decay=weight_decay, seed=seed, name=name
         )
         self.row_learning_rate = row_learning_rate
+
+    def compile(self, optimizer="sgd", jit_compile=False, **kwargs):
+        if jit_compile and isinstance(self.bank, RecentRows):
+            raise ValueError(
+                "`jit_compile` is not supported with `RecentRows`: XLA cannot tell "
+                "beforehand how many rows a step visits anew. Leave it out."
+            )
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def _move_rows(self, embeddings, indices, losses):
         rate = self.row_learning_rate * self.optimizer.learning_rate

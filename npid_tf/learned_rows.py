@@ -54,14 +54,17 @@ class LearnedRows(ShardedMemoryBank):
             self.neighbors = self._add_rows("neighbors", num_neighbors, "int32")
 
     def _add_rows(self, name, columns, dtype):
+        return self._add(name, (self.rows_per_replica(), columns), dtype)
+
+    def _add(self, name, shape, dtype):
         self.built = False
         weight = self.add_weight(
-            shape=(self.rows_per_replica(), columns),
+            shape=shape,
             dtype=dtype,
             initializer="zeros",
             trainable=False,
             autocast=False,
-            aggregation="none",  # A part on each replica.
+            aggregation="none",  # Every replica changes its own.
             name=name,
         )
         self.built = True
@@ -87,8 +90,20 @@ class LearnedRows(ShardedMemoryBank):
         found = replicas.add_up(tf.where(is_here[:, None], found, 0))
         return tf.cast(found, tf.int64)
 
+    def visit(self, indices):
+        """Called with the images of each training step, before their loss."""
+
+    def compared_rows(self, training):
+        """The rows held here that all images are compared with.
+
+        Returns a function from places int32 [m], counted from 0, to the numbers of rows
+        int [m], and how many there are: an int, or an int32 scalar.
+        """
+        first, end = self.bounds(replicas.rank())
+        return lambda places: first + places, end - first
+
     def descend(self, queries, log_totals, targets, weights, learning_rate):
-        """A step of SGD on all rows held here, for the images of all replicas.
+        """A step of SGD on the `compared_rows`, for the images of all replicas.
 
         The gradient of row w_j is sum_i (exp(q_i.w_j - log_totals_i) - y_ij) q_i,
         less its part along w_j, over ||w_j||. It is made and applied in chunks of rows,
@@ -104,11 +119,11 @@ class LearnedRows(ShardedMemoryBank):
         """
         first, rows = self._held()
         _, velocity = self._held(self.velocity)
-        _, end = self.bounds(replicas.rank())
+        row_at, num_rows = self.compared_rows(training=True)
         numbers, pulls = self._pulls(queries, targets, weights, first, rows)
 
         def descend_chunk(size, start):
-            chunk = start + tf.range(size)
+            chunk = row_at(start + tf.range(size)) - first
             old = tf.gather(rows, chunk)
             units, norms = _unit(old)
             scores = tf.matmul(units, queries, transpose_b=True)  # [size, batch]
@@ -119,7 +134,6 @@ class LearnedRows(ShardedMemoryBank):
             rows.scatter_sub(tf.IndexedSlices(learning_rate * new, chunk))
             return start + size
 
-        num_rows = end - first
         size = chunk_size(queries.shape[0] or 128, num_rows)
         (start,) = tf.while_loop(
             lambda start: start + size <= num_rows,
@@ -127,8 +141,9 @@ class LearnedRows(ShardedMemoryBank):
             [tf.constant(0)],
             parallel_iterations=1,
         )
-        if num_rows % size:
-            descend_chunk(num_rows % size, start)
+        rest = num_rows % size
+        if tf.is_tensor(rest) or rest:
+            descend_chunk(rest, start)
         # SGD is linear in the gradient: the targets' part may come after.
         velocity.scatter_sub(tf.IndexedSlices(pulls, numbers))
         rows.scatter_add(tf.IndexedSlices(learning_rate * pulls, numbers))

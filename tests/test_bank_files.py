@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from npid_tf import MemoryBank, ShardedMemoryBank
-from npid_tf.bank_files import read_bank, write_bank
+from npid_tf import LearnedRows, MemoryBank, RecentRows, ShardedMemoryBank
+from npid_tf.bank_files import other_weights, read_bank, write_bank
 from npid_tf.strategies import build_strategy
 
 
@@ -49,3 +49,9 @@ def test_large_banks_are_written_block_by_block(tmp_path, monkeypatch):
     write_bank(bank, tmp_path)
     read_bank(other, tmp_path)
     np.testing.assert_array_equal(other.numpy(), bank.numpy())
+
+
+def test_weights_without_rows_are_the_others():
+    assert other_weights(make(LearnedRows, num_neighbors=2)) == {}
+    recent = make(RecentRows, num_recent=5)
+    assert other_weights(recent) == {"recent": recent.recent, "clock": recent.clock}

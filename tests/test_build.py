@@ -134,6 +134,31 @@ def test_what_a_classifier_does_not_have_is_refused(flag, value, expected):
         build.build_model(config, 10)
 
 
+def test_recent_negatives_make_recent_rows():
+    config = dataclasses.replace(
+        TINY, loss="instance_classifier", batch_size=4, recent_negatives=6
+    )
+    model = build.build_model(config, 10)
+    assert model.bank.num_recent == 6
+    assert model.bank.velocity.shape == (10, 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"loss": "nonparametric_softmax"}, "loss=nonparametric_softmax, recent_n"),
+        ({"label_smoothing": 0.2}, "`label_smoothing` do not go together"),
+        ({"recent_negatives": 3}, "recent_negatives=3, batch_size=4, 10 images"),
+        ({"recent_negatives": 11}, "recent_negatives=11, batch_size=4, 10 images"),
+    ],
+)
+def test_recent_negatives_that_cannot_be_are_refused(changes, expected):
+    flags = {"loss": "instance_classifier", "batch_size": 4, "recent_negatives": 6}
+    config = dataclasses.replace(TINY, **{**flags, **changes})
+    with pytest.raises(ValueError, match=expected):
+        build.build_model(config, 10)
+
+
 def test_fresh_encoders_are_equal_for_a_seed_and_differ_for_another():
     first, again, other = (
         build.build_fresh_encoder(dataclasses.replace(TINY, seed=seed)).get_weights()

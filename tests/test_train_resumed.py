@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from tiny_run import CLASSIFIER, assert_same_run, in_workdir
+from tiny_run import CLASSIFIER, RECENT, assert_same_run, in_workdir
 
 from npid_tf.checkpoints import Checkpoints, list_checkpoints
 from npid_tf.train import train
@@ -20,8 +20,13 @@ NUM_KILLS = int(os.environ.get("NUM_KILLS", 2))
 
 @pytest.mark.parametrize(
     ("moment", "flags"),
-    [("epoch end", {}), ("mid-epoch", {}), ("mid-epoch", CLASSIFIER)],
-    ids=["epoch end", "mid-epoch", "mid-epoch of the classifier"],
+    [
+        ("epoch end", {}),
+        ("mid-epoch", {}),
+        ("mid-epoch", CLASSIFIER),
+        pytest.param("mid-epoch", RECENT, marks=pytest.mark.slow),
+    ],
+    ids=["epoch end", "mid-epoch", "mid-epoch of the classifier", "of recent rows"],
 )
 def test_stopped_right_after_a_save_it_ends_as_if_uninterrupted(
     tmp_path, monkeypatch, moment, flags

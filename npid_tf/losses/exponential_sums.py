@@ -21,7 +21,7 @@ def exponential_sums(queries, lookup, num_rows, thresholds=None):
     Args:
         queries: float32 [batch, dim].
         lookup: from row numbers int32 [chunk] to float32 or bfloat16 [chunk, dim].
-        num_rows: how many rows there are.
+        num_rows: how many rows there are, an int or an int32 scalar.
         thresholds: float32 [batch], to count the rows with q.v_j above it as well.
             Raise a row's own score a little: its q.v_j may be rounded up here.
 
@@ -76,9 +76,10 @@ def _one_pass(queries, lookup, num_rows, thresholds):
         ),
         parallel_iterations=1,  # One chunk in memory at a time.
     )
-    if num_rows % chunk:
+    rest = num_rows % chunk
+    if tf.is_tensor(rest) or rest:
         # The last rows are apart, since XLA wants chunks of one size.
-        sums = add_rows(num_rows % chunk, *sums)
+        sums = add_rows(rest, *sums)
     return sums[1:]
 
 
@@ -93,4 +94,5 @@ def chunk_size(batch_size, num_rows):
 
     Larger chunks leave the cache, smaller matrix products are slower.
     """
-    return min(num_rows, max(1024, min(1 << 14, (1 << 20) // batch_size)))
+    size = max(1024, min(1 << 14, (1 << 20) // batch_size))
+    return size if tf.is_tensor(num_rows) else min(num_rows, size)

@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
 from npid_tf.losses.exponential_sums import exponential_sums
 from npid_tf.losses.temperature import check_temperature
 
@@ -12,7 +11,8 @@ from npid_tf.losses.temperature import check_temperature
 class InstanceCrossEntropy(keras.layers.Layer):
     """-sum_j y_ij log P(j|x_i), P(j|x) = exp(w_j.x / tau) / sum_k exp(w_k.x / tau).
 
-    The rows w are `LearnedRows`, all n of them, without sampling. y_ii = 1 - smoothing;
+    The rows w are `LearnedRows`, all n of them, without sampling, or the most recent of
+    `RecentRows` (in training; elsewhere all, too). y_ii = 1 - smoothing;
     the K rows that the bank keeps as nearest to row i share the rest, so that images
     which look alike are not pushed apart (Liu et al. 2021, section on label smoothing).
 
@@ -30,12 +30,12 @@ class InstanceCrossEntropy(keras.layers.Layer):
 
     def call(self, embeddings, indices, bank, seed=None, training=True):
         queries = embeddings / self.temperature
-        first, end = bank.bounds(replicas.rank())
+        if training:
+            bank.visit(indices)
+        row_at, num_rows = bank.compared_rows(training)
         read_rows = bank.reader()
         totals = exponential_sums(
-            bank.collect(queries),
-            lambda numbers: read_rows(first + numbers),
-            end - first,
+            bank.collect(queries), lambda places: read_rows(row_at(places)), num_rows
         )
         return tf.math.log(bank.combine(totals, queries)) - self._target_scores(
             queries, indices, bank

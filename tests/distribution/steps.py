@@ -1,8 +1,8 @@
 """Trains small models on some number of replicas and writes what came of it.
 
 Usage: python steps.py REPLICAS OUTPUT.npz LOSS..., or in two processes with TF_CONFIG
-set and REPLICAS 0. Each loss takes 20 steps with either bank; the classifier with its
-own rows.
+set and REPLICAS 0. Each loss takes 20 steps with either bank; the classifiers with rows
+of their own.
 """
 
 import os
@@ -23,6 +23,7 @@ from npid_tf import (
     MemoryBank,
     NonparametricSoftmax,
     PerSampleNegatives,
+    RecentRows,
     SampledSoftmax,
     SharedNegatives,
     build_encoder,
@@ -42,7 +43,17 @@ LOSSES = {
     "sampled_per_sample": lambda: SampledSoftmax(PerSampleNegatives(N, 16), 0.2),
 }
 BANKS = {"replicated": MemoryBank, "sharded": ShardedMemoryBank}
-CLASSIFIER = "classifier"  # Has rows of its own, which are always sharded.
+# Have rows of their own, which are always sharded.
+CLASSIFIERS = {
+    "classifier": lambda: (
+        LearnedRows(N, 6, weight_decay=0.01, num_neighbors=5),
+        InstanceCrossEntropy(0.2, smoothing=0.2),
+    ),
+    "recent": lambda: (
+        RecentRows(N, 6, num_recent=20, weight_decay=0.01),
+        InstanceCrossEntropy(0.2),
+    ),
+}
 
 
 def strategy_of(num_replicas):
@@ -64,15 +75,12 @@ def build(loss, bank):
     x = batch_norm()(keras.layers.Conv2D(8, 3, strides=2)(images))
     backbone = keras.Model(images, keras.layers.ReLU()(x))
     encoder = build_encoder(backbone, 6, batch_norm_before_l2=True)
-    if loss == CLASSIFIER:
-        rows = LearnedRows(N, 6, weight_decay=0.01, num_neighbors=5)
-        refresh_neighbors(rows)
+    if loss in CLASSIFIERS:
+        rows, cross_entropy = CLASSIFIERS[loss]()
+        if rows.num_neighbors:
+            refresh_neighbors(rows)
         return InstanceClassifier(
-            encoder,
-            rows,
-            InstanceCrossEntropy(0.2, smoothing=0.2),
-            row_learning_rate=5.0,
-            weight_decay=0.01,
+            encoder, rows, cross_entropy, row_learning_rate=5.0, weight_decay=0.01
         )
     return NPID(
         encoder,
@@ -108,15 +116,17 @@ def main(num_replicas, output, losses):
     strategy = strategy_of(num_replicas)
     results = {}
     for loss in losses:
-        for bank in BANKS if loss != CLASSIFIER else ["sharded"]:
+        for bank in BANKS if loss not in CLASSIFIERS else ["sharded"]:
             with strategy.scope():
                 model = build(loss, bank)
                 model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
             name = f"{loss}.{bank}"
+            results[f"{name}.first"] = model.bank.numpy()
             results[f"{name}.losses"] = run(model, strategy)
             for number, weight in enumerate(model.encoder.weights):
                 results[f"{name}.weight{number}"] = weight.numpy()
             results[f"{name}.bank"] = model.bank.numpy()
+            results[f"{name}.held"] = model.bank.read(0, N, model.bank.vectors)
             for copy, (first, end, variable) in enumerate(model.bank.parts()):
                 results[f"{name}.copy{copy}"] = variable.numpy()[: end - first]
                 results[f"{name}.room{copy}"] = variable.shape[0]

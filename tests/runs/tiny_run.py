@@ -52,6 +52,7 @@ CLASSIFIER = {
     "row_learning_rate": 2.0,
     "proximal_weight": 0.0,
 }
+RECENT = {**CLASSIFIER, "label_smoothing": 0.0, "recent_negatives": 80}
 
 
 def metrics_without_time(workdir):
