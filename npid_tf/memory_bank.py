@@ -147,7 +147,7 @@ class MemoryBank(keras.layers.Layer):
         """
         indices = replicas.gather(tf.cast(indices, tf.int64))
         embeddings = replicas.gather(embeddings)
-        embeddings = _means(indices, embeddings)
+        embeddings = replicas.means_by_index(indices, embeddings)
         positions = self.held_positions(indices)
         indices = tf.gather(indices, positions)
         embeddings = tf.gather(embeddings, positions)
@@ -243,19 +243,6 @@ class MemoryBank(keras.layers.Layer):
     def get_config(self):
         names = "num_instances embedding_dim momentum initializer seed row_dtype name"
         return {name: getattr(self, name) for name in names.split()}
-
-
-def _means(indices, embeddings):
-    """For each position of a batch the mean of the embeddings of its index."""
-    is_equal = indices[:, None] == indices[None, :]  # [batch, batch]
-    shares = tf.cast(is_equal, tf.float32)
-    shares /= tf.reduce_sum(shares, axis=1, keepdims=True)
-    means = tf.matmul(shares, embeddings)
-    # A scatter of different rows to one index takes any of them on a GPU, not the same
-    # on each, and means may differ in their last bits: so all get the last one's.
-    positions = tf.range(tf.shape(indices)[0])
-    last = tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
-    return tf.gather(means, last)
 
 
 def readable_dtype(variable):

@@ -54,6 +54,22 @@ def own_part(gathered, batch):
     return gathered[first : first + size]
 
 
+def means_by_index(indices, embeddings):
+    """For each position of a batch the mean of all embeddings of its index.
+
+    indices: int64 [batch]; embeddings: float32 [batch, d], as the result.
+    """
+    is_equal = indices[:, None] == indices[None, :]  # [batch, batch]
+    shares = tf.cast(is_equal, tf.float32)
+    shares /= tf.reduce_sum(shares, axis=1, keepdims=True)
+    means = tf.matmul(shares, embeddings)
+    # A scatter of different rows to one index takes any of them on a GPU, not the same
+    # on each, and means may differ in their last bits: so all get the last one's.
+    positions = tf.range(tf.shape(indices)[0])
+    last = tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
+    return tf.gather(means, last)
+
+
 def local_ranks(strategy):
     """The ranks of the replicas that a strategy has in this process: a list."""
 

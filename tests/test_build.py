@@ -38,7 +38,11 @@ def build_train_dataset(config):
         ("schedule", lambda config: build.build_optimizer(config, 10), "cosine, step"),
         ("optimizer", lambda config: build.build_optimizer(config, 10), "sgd, muon"),
         ("bank_placement", build_model, "auto, replicated, sharded"),
-        ("augmentation", build_train_dataset, "npid, npid_cifar, moco_v2, affine"),
+        (
+            "augmentation",
+            build_train_dataset,
+            "npid, npid_cifar, moco_v2, moco_v2_cifar, affine",
+        ),
         ("jitter", build_train_dataset, "hsv, yiq"),
     ],
 )

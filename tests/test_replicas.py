@@ -61,3 +61,9 @@ def test_gradients_cross_the_exchange_dense_and_sparse():
 
 def test_local_ranks_are_those_of_this_process():
     assert replicas.local_ranks(build_strategy("mirrored")) == [0, 1]
+
+
+def test_means_are_those_of_equal_indices():
+    indices, embeddings = tf.constant([4, 2, 4, 4]), tf.constant([[0.0], [5], [1], [5]])
+    means = replicas.means_by_index(indices, embeddings)
+    np.testing.assert_allclose(means, [[2.0], [5], [2], [2]])

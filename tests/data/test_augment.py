@@ -120,7 +120,9 @@ def test_each_step_has_draws_of_its_own():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"'npdi'.*npid, npid_cifar, moco_v2, affine"):
+    with pytest.raises(
+        ValueError, match=r"'npdi'.*npid, npid_cifar, moco_v2, moco_v2_cifar, affine"
+    ):
         build_augmentation("npdi")
     with pytest.raises(ValueError, match=r"'yuv'.*hsv, yiq"):
         build_augmentation("npid", jitter="yuv")
