@@ -49,6 +49,7 @@ class InstanceClassifier(NPID):
         self.row_learning_rate = row_learning_rate
 
     def compile(self, optimizer="sgd", jit_compile=False, **kwargs):
+        """As NPID's. Raises ValueError for XLA with RecentRows as well."""
         if jit_compile and isinstance(self.bank, RecentRows):
             raise ValueError(
                 "`jit_compile` is not supported with `RecentRows`: XLA cannot tell "
