@@ -35,6 +35,7 @@ setup(
             "tensorflow-serving-api==2.20.*",
             "fastapi",
             "uvicorn",
+            "uvloop",
             "python-multipart",
             "prometheus-client",
         ],

@@ -4,7 +4,6 @@ The API of TensorFlow Serving for the exported models, search and changes of the
 below /v1, and a page to look at: http://127.0.0.1:8501.
 """
 
-import asyncio
 import dataclasses
 
 from npid_tf import build
@@ -29,6 +28,8 @@ def serve(config, started=None, poll_seconds=1.0):
         raise ValueError("What to serve? Pass --export_dir=DIR.")
     check_engine(config.engine, config.uri)
     try:
+        import uvloop
+
         from npid_tf.serving.metrics import Metrics
         from npid_tf.serving.open_index import IndexInMilvus, OwnIndex
         from npid_tf.serving.server import run_server
@@ -67,9 +68,7 @@ def serve(config, started=None, poll_seconds=1.0):
         config.batch_delay_ms / 1e3,
         poll_seconds,
     )
-    asyncio.run(
-        run_server(service, config.host, config.port, config.grpc_port, started)
-    )
+    uvloop.run(run_server(service, config.host, config.port, config.grpc_port, started))
 
 
 def main(config, arguments):

@@ -49,14 +49,14 @@ def _one_pass(queries, lookup, num_rows, thresholds):
 
     def add_rows(size, start, total, weighted, above):
         rows = lookup(start + tf.range(size))  # [size, dim]
-        scores = _product(queries, rows, transpose_b=True)  # [batch, size]
+        scores = product(queries, rows, transpose_b=True)  # [batch, size]
         if thresholds is not None:
             # Summed as floats, which is faster, and exact up to 2^24 rows.
             is_above = tf.cast(scores > thresholds[:, None], tf.float32)
             above += tf.cast(tf.reduce_sum(is_above, axis=1), tf.int32)
         weights = tf.exp(scores)
         total += tf.reduce_sum(weights, axis=1)
-        weighted += _product(weights, rows)
+        weighted += product(weights, rows)
         return start + size, total, weighted, above
 
     sums = tf.while_loop(
@@ -83,8 +83,8 @@ def _one_pass(queries, lookup, num_rows, thresholds):
     return sums[1:]
 
 
-def _product(a, rows, transpose_b=False):
-    """a [m, k], float32, times the rows, in their dtype: float32."""
+def product(a, rows, transpose_b=False):
+    """a [m, k], float32, times rows, in the dtype of these: float32 [m, ...]."""
     a = tf.cast(a, rows.dtype)
     return tf.cast(tf.matmul(a, rows, transpose_b=transpose_b), tf.float32)
 

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.losses.exponential_sums import product
 
 
 class _Negatives:
@@ -47,8 +48,8 @@ class SharedNegatives(_Negatives):
             [self.num_negatives], seed, maxval=self.num_instances, dtype=tf.int64
         )
         drawn = tf.gather(drawn, bank.held_positions(drawn))
-        rows = bank.held_rows(drawn)  # [num_negatives, dim]
-        similarities = tf.matmul(bank.collect(embeddings), rows, transpose_b=True)
+        rows = bank.reader(bank.row_dtype)(drawn)  # [num_negatives, dim]
+        similarities = product(bank.collect(embeddings), rows, transpose_b=True)
         owners = bank.collect(tf.cast(indices, tf.int64))
         return similarities, tf.not_equal(drawn[None, :], owners[:, None])
 

@@ -222,4 +222,4 @@ class Service:
 
 
 def _num_bytes(array):
-    return sum(map(len, array)) if array.dtype == object else array.nbytes
+    return sum(map(len, array.flat)) if array.dtype == object else array.nbytes

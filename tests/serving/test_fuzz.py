@@ -8,7 +8,7 @@ import pathlib
 import shutil
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import npid_tf
@@ -72,6 +72,7 @@ def test_the_watch_passes_modules_and_the_export_alone(bounded, tmp_path):
     watch.opened.clear()
 
 
+PREDICT = "/v1/models/encoder:predict"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab\ud800\0/."),
     lambda inner: (
@@ -98,12 +99,16 @@ JSON = st.recursive(
         [
             "/v1/search",
             "/v1/items",
-            "/v1/models/encoder:predict",
+            PREDICT,
             "/v1/models/neighbors/versions/1:predict",
         ]
     ),
     JSON,
 )
+@example(PREDICT, {"inputs": "one string, not a list of them"})
+@example(PREDICT, {"inputs": "", "signature_name": "serving_bytes"})
+@example(PREDICT, {"inputs": {"b64": ""}, "signature_name": "serving_bytes"})
+@example(PREDICT, {"inputs": [["", ""]], "signature_name": "serving_bytes"})
 def test_any_json_that_holds_no_image_is_refused(bounded, path, document):
     status, answer = bounded[0].ask("POST", path, json.dumps(document))
     assert 400 <= status < 500
