@@ -98,6 +98,10 @@ def bad_document(draw):
                 "/v1/models/encoder:predict",
                 {"signature_name": "serving_bytes", "inputs": [image, image]},
             ),
+            (
+                "/v1/models/encoder:predict",
+                {"signature_name": "serving_bytes", "inputs": bad_value(draw)},
+            ),
         ]
     )
 
