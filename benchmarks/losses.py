@@ -61,15 +61,17 @@ def measure_losses(bank, half, batch_size, arguments):
         each.update(indices, embeddings)
     exact = npid_tf.NonparametricSoftmax(TEMPERATURE)
 
-    def exact_of_half(embeddings, indices, bank, seed):
-        return exact(embeddings, indices, bank=half)
+    def of_half(loss):
+        return lambda embeddings, indices, bank, seed: loss(
+            embeddings, indices, bank=half, seed=seed
+        )
 
     pair = chunk_size(batch_size, bank.num_instances)
     contenders = [
         (f"two products, {pair} rows at a time", "floor", None, products(bank, pair)),
         ("two products, dense", "floor", None, products(bank, bank.num_instances)),
         ("exact, one-pass", "npid_tf", None, exact),
-        ("exact, one-pass, bfloat16 rows", "npid_tf", None, exact_of_half),
+        ("exact, one-pass, bfloat16 rows", "npid_tf", None, of_half(exact)),
         ("exact, dense", "TensorFlow", None, dense_softmax),
     ]
     samplers = {
@@ -84,6 +86,9 @@ def measure_losses(bank, half, batch_size, arguments):
                 negatives = sampler(bank.num_instances, m)
                 row = (f"{loss_name}, {name}", "npid_tf", m)
                 contenders.append((*row, loss(negatives, TEMPERATURE)))
+            row = (f"{loss_name}, shared, bfloat16 rows", "npid_tf", m)
+            shared = samplers["shared"](bank.num_instances, m)
+            contenders.append((*row, of_half(loss(shared, TEMPERATURE))))
     functions = {
         tuple(key): tensorflow_step(loss, bank, embeddings, indices)
         for *key, loss in contenders

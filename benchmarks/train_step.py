@@ -3,10 +3,12 @@
     PYTHONPATH=. python benchmarks/train_step.py
 
 The package beside PyTorch eager with the same ResNet-18 for 32x32 images and the
-authors' arithmetic, in PyTorch's default memory layout and channels-last.
+authors' arithmetic, in PyTorch's default memory layout and channels-last. In float32
+and in bfloat16: `--precision=mixed_bfloat16 --bank_dtype=bfloat16`, PyTorch's autocast.
 """
 
 import argparse
+import contextlib
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ import tensorflow as tf
 
 import measure
 import npid_tf
+from npid_tf.build import set_precision
 
 try:
     import torch
@@ -24,8 +27,16 @@ except ImportError:
 
 IMAGE_SIZE, DIM, TEMPERATURE = 32, 128, 0.07
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.03, 0.9, 5e-4
-HEADER = ["loss", "library", "width", "ms", "images/s", "npid_tf is faster by"]
 LOSSES = ("NCE, per sample", "exact softmax")
+FLOAT32, BFLOAT16 = "npid_tf", "npid_tf, bfloat16"
+HEADER = ["loss", "library", "width", "ms", "images/s"]
+HEADER += [f"x {FLOAT32}", f"x {BFLOAT16}"]
+# The memory layout of PyTorch's tensors, and whether it is autocast.
+TORCH = {
+    "PyTorch, default layout": (False, False),
+    "PyTorch, channels-last": (True, False),
+    "PyTorch, channels-last, bfloat16": (True, True),
+}
 
 
 def main(arguments=None):
@@ -51,14 +62,14 @@ def measure_steps(width, images, indices, arguments):
     """The rows of the table for one width."""
     steps = {}
     for loss in LOSSES:
-        model = make_model(loss, width, arguments)
-        steps[loss, "npid_tf"] = tensorflow_step(model, images, indices)
-        for layout in ("default layout", "channels-last"):
-            key = (loss, f"PyTorch, {layout}")
-            steps[key] = None
+        for library in (FLOAT32, BFLOAT16):
+            model = make_model(loss, width, library == BFLOAT16, arguments)
+            steps[loss, library] = tensorflow_step(model, images, indices)
+        for library, options in TORCH.items():
+            steps[loss, library] = None
             if lemniscate is not None:
-                steps[key] = torch_step(
-                    loss, width, layout == "channels-last", images, indices, arguments
+                steps[loss, library] = torch_step(
+                    loss, width, *options, images, indices, arguments
                 )
     installed = {key: step for key, step in steps.items() if step is not None}
     seconds = measure.interleaved_medians(installed, arguments.repeats)
@@ -67,20 +78,23 @@ def measure_steps(width, images, indices, arguments):
         row = [loss, library, width]
         if (loss, library) in seconds:
             time = seconds[loss, library]
-            row += [
-                f"{1e3 * time:.0f}",
-                f"{len(images) / time:.0f}",
-                f"{time / seconds[loss, 'npid_tf']:.2f}",
-            ]
+            row += [f"{1e3 * time:.0f}", f"{len(images) / time:.0f}"]
+            row += [f"{time / seconds[loss, ours]:.2f}" for ours in (FLOAT32, BFLOAT16)]
         else:
-            row += [measure.NOT_INSTALLED, "", ""]
+            row += [measure.NOT_INSTALLED, "", "", ""]
         rows.append(row)
     return rows
 
 
-def make_model(loss, width, arguments):
-    """NPID, compiled as `npid_tf.train` compiles it."""
+def make_model(loss, width, half, arguments):
+    """NPID, compiled as `npid_tf.train` compiles it.
+
+    half: with layers of mixed bfloat16, and a bank of bfloat16.
+    """
+    set_precision("mixed_bfloat16" if half else "float32")
     backbone = npid_tf.build_backbone("resnet18_cifar", IMAGE_SIZE, width)
+    encoder = npid_tf.build_encoder(backbone, DIM)
+    set_precision("float32")
     if loss == "exact softmax":
         instance_loss = npid_tf.NonparametricSoftmax(TEMPERATURE)
     else:
@@ -88,9 +102,10 @@ def make_model(loss, width, arguments):
             arguments.num_instances, arguments.num_negatives
         )
         instance_loss = npid_tf.NCE(negatives, TEMPERATURE)
+    row_dtype = "bfloat16" if half else "float32"
     model = npid_tf.NPID(
-        npid_tf.build_encoder(backbone, DIM),
-        npid_tf.MemoryBank(arguments.num_instances, DIM),
+        encoder,
+        npid_tf.MemoryBank(arguments.num_instances, DIM, row_dtype=row_dtype),
         instance_loss,
         weight_decay=WEIGHT_DECAY,
     )
@@ -105,8 +120,11 @@ def tensorflow_step(model, images, indices):
     return lambda: step().numpy()
 
 
-def torch_step(loss_name, width, channels_last, images, indices, arguments):
+def torch_step(loss_name, width, channels_last, half, images, indices, arguments):
     """The same step in PyTorch eager, on images already normalized."""
+    autocast = contextlib.nullcontext()
+    if half:
+        autocast = torch.autocast("cpu", torch.bfloat16)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images = torch.from_numpy(images.astype(np.float32) / 127.5 - 1)
     images = images.permute(0, 3, 1, 2).contiguous(memory_format=layout)
@@ -124,7 +142,8 @@ def torch_step(loss_name, width, channels_last, images, indices, arguments):
     )
 
     def step():
-        embeddings = encoder(images)
+        with autocast:
+            embeddings = encoder(images).float()
         value = loss(embeddings, indices)
         optimizer.zero_grad()
         value.backward()

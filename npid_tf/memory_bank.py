@@ -27,7 +27,7 @@ class MemoryBank(keras.layers.Layer):
             normalized) or `normal` (uniform on the sphere).
         seed: of the initial rows.
         row_dtype: what rows are stored as, float32 or bfloat16; they are read as
-            float32, but by the exact softmax, whose matrix products are of this dtype.
+            float32, but by the exact softmax and shared negatives: as this dtype.
 
     Raises:
         ValueError: for an unknown initializer or dtype, or values out of range.

@@ -40,6 +40,22 @@ def test_shared_negatives_are_one_draw_and_leave_out_each_own_row():
     np.testing.assert_array_equal(mask, rows != indices[:, None])
 
 
+def test_shared_negatives_of_bfloat16_rows_are_those_of_float32_rounded():
+    negatives, seed = SharedNegatives(50, 20), tf.constant([0, 1], tf.int64)
+    embeddings = tf.random.stateless_normal([4, 6], [1, 2])
+    scores, gradients = {}, {}
+    for dtype in ("float32", "bfloat16"):
+        bank = MemoryBank(50, 6, row_dtype=dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(embeddings)
+            scores[dtype], _ = negatives.scores(embeddings, range(4), bank, seed)
+        assert scores[dtype].dtype == tf.float32
+        gradients[dtype] = tape.gradient(scores[dtype], embeddings)
+    np.testing.assert_allclose(scores["float32"], scores["bfloat16"], atol=0.05)
+    np.testing.assert_allclose(gradients["float32"], gradients["bfloat16"], atol=0.1)
+    assert (scores["float32"] != scores["bfloat16"]).numpy().any()
+
+
 def test_per_sample_negatives_differ_from_image_to_image():
     rows, mask = drawn_rows(PerSampleNegatives(50, 20), np.array([4, 4, 9]), [0, 1])
     assert mask.all()
