@@ -96,7 +96,7 @@ def softplus_sums(logits, mask):
     """sum_k log(1 + exp(x_k)) over the pairs that the mask leaves in.
 
     Half the time of `tf.math.softplus`, whose care for x > 80 is not needed: logits of
-    NCE are at most 1 / tau <= 34 as soon as Z m / n >= 1, and Z is 2 n in a new bank.
+    NCE are at most 1 / tau <= 50 as soon as Z m / n >= 1, and Z is 2 n in a new bank.
 
     logits: float32 [batch, m]; mask: bool of that shape. Returns float32 [batch].
     """

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.losses.exponential_sums import product
 
 
 class _Negatives:
@@ -48,9 +49,7 @@ class SharedNegatives(_Negatives):
         )
         drawn = tf.gather(drawn, bank.held_positions(drawn))
         rows = bank.reader(bank.row_dtype)(drawn)  # [num_negatives, dim]
-        queries = tf.cast(bank.collect(embeddings), rows.dtype)
-        similarities = tf.matmul(queries, rows, transpose_b=True)
-        similarities = tf.cast(similarities, tf.float32)
+        similarities = product(bank.collect(embeddings), rows, transpose_b=True)
         owners = bank.collect(tf.cast(indices, tf.int64))
         return similarities, tf.not_equal(drawn[None, :], owners[:, None])
 

@@ -13,7 +13,7 @@ class NonparametricSoftmax(keras.layers.Layer):
     """-log P(i|v), P(i|v) = exp(v_i.v / tau) / sum_j exp(v_j.v / tau), j over all rows.
 
     Args:
-        temperature: tau, at least .03.
+        temperature: tau, at least .02.
     """
 
     def __init__(self, temperature=0.07, name="nonparametric_softmax"):

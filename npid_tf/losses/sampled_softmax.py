@@ -28,7 +28,7 @@ class SampledSoftmax(keras.layers.Layer):
         negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
         positives = tf.exp(positives)
         negatives = tf.where(mask, tf.exp(negatives), 0.0)
-        # |v.v| / tau <= 34: the sums stay in float32's range without a shift.
+        # |v.v| / tau <= 50: the sums stay in float32's range without a shift.
         total = bank.combine(tf.reduce_sum(negatives, axis=1), embeddings)
         return tf.math.log(positives + total) - tf.math.log(positives)
 

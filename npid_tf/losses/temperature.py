@@ -2,10 +2,10 @@
 
 
 def check_temperature(temperature):
-    """Returns tau. Raises ValueError where exp(2 / tau) would leave float32."""
-    if not temperature >= 0.03:
+    """Returns tau. Raises ValueError where exp(1 / tau) would leave float32."""
+    if not temperature >= 0.02:
         raise ValueError(
-            "`temperature` must be at least .03, since float32 must hold "
-            f"exp(2 / temperature) times some thousand. Received: {temperature}."
+            "`temperature` must be at least .02, since exp(1 / temperature) is summed "
+            f"over the bank in float32. Received: {temperature}."
         )
     return temperature

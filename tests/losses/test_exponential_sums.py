@@ -78,15 +78,6 @@ def test_counts_the_rows_above_the_thresholds(chunk):
     assert_equal_to_float64(total.numpy(), gradient, queries, rows)
 
 
-@pytest.mark.parametrize("num_near", [1, 250])
-def test_the_farthest_rows_do_not_hide_the_nearest(num_near):
-    # The exponentials of those that are read first are e^-66 of the largest.
-    direction = unit(1, 8)
-    rows = np.concatenate([-np.repeat(direction, 300, 0)] + [direction] * num_near)
-    queries = np.concatenate([direction, -direction]) / 0.03
-    assert_equal_to_float64(*total_and_gradient(queries, rows), queries, rows)
-
-
 def test_rows_may_be_read_in_bfloat16(chunk):
     queries, stored = unit(4, 6) / 0.07, tf.cast(unit(5000, 6), tf.bfloat16)
     with tf.GradientTape() as tape:
@@ -98,12 +89,12 @@ def test_rows_may_be_read_in_bfloat16(chunk):
     rows = tf.cast(stored, tf.float64).numpy()
     gradient = tape.gradient(total, tensor).numpy()
     weights = np.exp(queries.astype(np.float64) @ rows.T)
-    # Scores of up to 14 are off by 2^-9 of them, and so are queries: 5 %; but sums
+    # Scores of up to 14 are off by 2^-9 of them, and so are queries; but sums
     # in bfloat16 would stop growing at 256 times a term.
-    np.testing.assert_allclose(total, weights.sum(axis=1), rtol=0.05)
+    np.testing.assert_allclose(total, weights.sum(axis=1), rtol=0.03)
     expected = weights @ rows
     error = np.linalg.norm(gradient - expected, axis=1)
-    assert (error / np.linalg.norm(expected, axis=1)).max() < 0.05
+    assert (error / np.linalg.norm(expected, axis=1)).max() < 0.03
 
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])

@@ -12,13 +12,13 @@ LOSSES = (
 
 
 @pytest.mark.parametrize("make_loss", LOSSES)
-@pytest.mark.parametrize("temperature", [0.0299, 0, -0.1, float("nan")])
+@pytest.mark.parametrize("temperature", [0.0199, 0, -0.1, float("nan")])
 def test_too_low_a_temperature_is_refused(make_loss, temperature):
-    message = f"`temperature` must be at least .03, .* Received: {temperature}"
+    message = f"`temperature` must be at least .02, .* Received: {temperature}"
     with pytest.raises(ValueError, match=message):
         make_loss(temperature)
 
 
 @pytest.mark.parametrize("make_loss", LOSSES)
 def test_the_lowest_temperature_is_taken(make_loss):
-    assert make_loss(0.03).temperature == 0.03
+    assert make_loss(0.02).temperature == 0.02
