@@ -37,6 +37,12 @@ def test_a_row_has_the_mean_and_spread_of_its_seeds():
     assert convergence.row("authors", RUNS)[2:] == ["0.6000", "0.200 0.400", "0.5000"]
 
 
+def test_a_recipe_without_a_probe_has_an_empty_cell():
+    lines, accuracies = made_up_run(0.4)
+    runs = {("sgd", 0): (lines, {"knn": accuracies["knn"]})}
+    assert convergence.row("sgd", runs)[2:] == ["0.6000", "0.200 0.400", ""]
+
+
 def test_file_and_picture_hold_every_epoch(tmp_path):
     convergence.write_csv(tmp_path / "it.csv", RUNS)
     with open(tmp_path / "it.csv", encoding="utf-8") as file:
