@@ -81,13 +81,15 @@ def measure_losses(bank, half, batch_size, arguments):
     losses = {"NCE": npid_tf.NCE, "sampled softmax": npid_tf.SampledSoftmax}
     counts = [m for m in arguments.num_negatives if m < bank.num_instances]
     for m in counts:
+        shared = samplers["shared"](bank.num_instances, m)
+        row = ("shared negatives, gather and two products", "floor", m)
+        contenders.append((*row, functools.partial(sum_of_scores, shared)))
         for loss_name, loss in losses.items():
             for name, sampler in samplers.items():
                 negatives = sampler(bank.num_instances, m)
                 row = (f"{loss_name}, {name}", "npid_tf", m)
                 contenders.append((*row, loss(negatives, TEMPERATURE)))
             row = (f"{loss_name}, shared, bfloat16 rows", "npid_tf", m)
-            shared = samplers["shared"](bank.num_instances, m)
             contenders.append((*row, of_half(loss(shared, TEMPERATURE))))
     functions = {
         tuple(key): tensorflow_step(loss, bank, embeddings, indices)
@@ -177,6 +179,12 @@ def products(bank, chunk):
         return result[:, 0], lambda upstream: upstream[:, None] * result
 
     return lambda embeddings, indices, bank, seed: loss(embeddings)
+
+
+def sum_of_scores(negatives, embeddings, indices, bank, seed):
+    """A loss that takes what every loss of shared negatives must, and no more."""
+    similarities, _ = negatives.scores(embeddings, indices, bank, seed)
+    return tf.reduce_sum(similarities, axis=1)
 
 
 def bank_update(bank, embeddings, indices):
