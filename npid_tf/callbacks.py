@@ -11,6 +11,7 @@ import numpy as np
 from npid_tf import workers
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
+from npid_tf.whole_files import open_whole
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -77,9 +78,8 @@ class EpochLog(keras.callbacks.Callback):
         lines = [
             line for line in read_metrics(self.path) if line["epoch"] <= first_epoch
         ]
-        with open(f"{self.path}.partial", "w", encoding="utf-8") as file:
+        with open_whole(self.path) as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
-        os.replace(f"{self.path}.partial", self.path)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._started = time.perf_counter()

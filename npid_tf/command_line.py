@@ -11,6 +11,7 @@ import traceback
 from absl import app, flags, logging
 
 from npid_tf.config import Config
+from npid_tf.whole_files import open_whole
 
 _DEFINE = {
     str: flags.DEFINE_string,
@@ -78,10 +79,8 @@ def flag_lines(config):
 
 def write_flagfile(config, path):
     """Writes `config` as a flagfile that every program of the package reads."""
-    partial = f"{path}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
+    with open_whole(path) as file:
         file.writelines(f"{line}\n" for line in flag_lines(config))
-    os.replace(partial, path)
 
 
 def run(main):

@@ -1,8 +1,7 @@
 """The picture of a run."""
 
-import os
-
 from npid_tf.callbacks import read_metrics
+from npid_tf.whole_files import open_whole
 
 
 def plot_curves(metrics_path, image_path):
@@ -21,7 +20,6 @@ def plot_curves(metrics_path, image_path):
             axis.plot(*zip(*points, strict=True), marker=".")
         axis.set(xlabel="epoch", title=key)
     figure.tight_layout()
-    partial = f"{image_path}.partial"
-    figure.savefig(partial, format="png", dpi=100)
+    with open_whole(image_path, "wb") as file:
+        figure.savefig(file, format="png", dpi=100)
     pyplot.close(figure)
-    os.replace(partial, image_path)

@@ -13,6 +13,7 @@ from npid_tf import build
 from npid_tf.checkpoints import list_checkpoints
 from npid_tf.command_line import run
 from npid_tf.protocols import PAGES, PROTOCOLS
+from npid_tf.whole_files import write_whole
 
 LIBRARIES = ("tensorflow", "keras", "scikit-learn")
 
@@ -24,7 +25,6 @@ def write_results(config, rows):
     """
     name = results_name(config)
     directory = os.path.join(config.workdir, "evaluation")
-    os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, f"{name}.json")
     checkpoints = list_checkpoints(build.checkpoint_directory(config))
     results = {
@@ -35,9 +35,9 @@ def write_results(config, rows):
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "rows": rows,
     }
-    _write(path, json.dumps(results, indent=1))
+    write_whole(path, json.dumps(results, indent=1))
     title = f"# {name}: {config.workdir}, checkpoint {results['checkpoint']}"
-    _write(
+    write_whole(
         os.path.join(directory, f"{name}.md"),
         "\n".join([title, "", *table_lines(config.protocol, rows), ""]),
     )
@@ -53,12 +53,6 @@ def results_name(config):
     }
     variant = variants.get(config.protocol)
     return config.protocol if variant is None else f"{config.protocol}_{variant}"
-
-
-def _write(path, text):
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
 
 
 def table_lines(protocol, rows):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from npid_tf.data.arrays import split_indices
 from npid_tf.data.decode import decode
 from npid_tf.data.source import RandomAccess, check_unchanged
+from npid_tf.whole_files import open_whole
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
@@ -158,7 +159,5 @@ def _first(paths):
 
 
 def _write_json(path, value):
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+    with open_whole(path) as file:
         json.dump(value, file)
-    os.replace(f"{path}.partial", path)

@@ -25,6 +25,7 @@ from npid_tf.evaluation.linear_heads import scaled_epochs
 from npid_tf.protocols.labelled import count_classes, labelled_sources
 from npid_tf.serving.saved_model import encoder_hash
 from npid_tf.strategies import build_local_strategy
+from npid_tf.whole_files import write_whole
 
 STARTS = {
     "pre-trained": build.load_trained_encoder,
@@ -78,7 +79,7 @@ def evaluate_semi_supervised(config):
                     learning_rate, multiplier, weight_decay(percent),
                 ),
             }  # fmt: skip
-            _write(path, json.dumps(row, indent=1))
+            write_whole(path, json.dumps(row, indent=1))
             rows.append(row)
     return rows
 
@@ -148,14 +149,7 @@ def _fine_tune(
 def _write_subset(workdir, percent, indices):
     name = f"labels_{percent}_percent.txt"
     path = os.path.join(workdir, "semi_supervised", name)
-    _write(path, "".join(f"{index}\n" for index in indices))
-
-
-def _write(path, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
+    write_whole(path, "".join(f"{index}\n" for index in indices))
 
 
 def page(rows):

@@ -2,9 +2,10 @@
 
 import base64
 import html
-import os
 
 import tensorflow as tf
+
+from npid_tf.whole_files import write_whole
 
 HEAD = """<!doctype html>
 <meta charset="utf-8">
@@ -32,9 +33,7 @@ def write_gallery(path, queries, results):
         for query, neighbors in zip(queries, results, strict=True)
     ]
     sections = [f"<section>\n{chr(10).join(row)}\n</section>\n" for row in rows]
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(HEAD + "".join(sections))
-    os.replace(f"{path}.partial", path)
+    write_whole(path, HEAD + "".join(sections))
 
 
 def figure(caption, image, alt="", css_class=""):

@@ -21,6 +21,7 @@ from npid_tf.serving.changes import change_ids, decode
 from npid_tf.serving.index import read_ids
 from npid_tf.serving.live_contents import LiveContents
 from npid_tf.serving.write_ahead_log import read, sync_directory
+from npid_tf.whole_files import open_whole
 
 
 class LiveFiles:
@@ -82,12 +83,8 @@ class LiveFiles:
 
     def write_manifest(self):
         """Makes the manifest, as it is here, the one that counts: at once or not."""
-        path = self._path("manifest.json")
-        with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        with open_whole(self._path("manifest.json")) as file:
             json.dump(self.manifest, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(f"{path}.partial", path)
 
     def make_partial(self):
         """An empty folder to build the next base in."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from npid_tf.weights.pickle_arrays import pickle_arrays
 from npid_tf.weights.unpickle import RestrictedUnpickler
+from npid_tf.whole_files import open_whole
 
 # The first two pickles of a file that PyTorch before 1.6 wrote.
 _LEGACY_HEADER = (0x1950A86A20F9469CFC6C, 1001)
@@ -114,11 +115,8 @@ def write_file(path, arrays):
     write = writers.get(os.path.splitext(path)[1])
     if write is None:
         raise ValueError(f"`output` must end in .npz or .pth. Received: {path}.")
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    partial = f"{path}.partial"
-    with open(partial, "wb") as file:
+    with open_whole(path, "wb") as file:
         write(file, arrays)
-    os.replace(partial, path)
 
 
 def _write_npz(file, arrays):
