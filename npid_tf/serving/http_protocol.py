@@ -5,6 +5,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from npid_tf.serving.guard import error_body
 
+# So long may a client that got an error go on sending before it is cut off.
+LINGER_SECONDS = 1.0
+
 
 def http_protocol(seconds):
     """A protocol for uvicorn that waits so many seconds for the header of a request."""
@@ -20,12 +23,15 @@ class _Protocol(H11Protocol):
 
     header_seconds = None
     _header_timer = None
+    _ended = False
 
     def connection_made(self, transport):
         super().connection_made(transport)
         self._watch_header()
 
     def data_received(self, data):
+        if self._ended:
+            return  # Read, since closing on unread bytes would take the error back.
         super().data_received(data)
         self._watch_header()
 
@@ -55,6 +61,8 @@ class _Protocol(H11Protocol):
 
     def _send_error(self, status, message):
         self._stop_timer()
+        if self.transport.is_closing():
+            return
         # After a request that was answered, h11 can say no more on this connection.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = error_body(message)
@@ -69,4 +77,6 @@ class _Protocol(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event))
-        self.transport.close()
+        self._ended = True
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)

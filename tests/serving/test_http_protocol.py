@@ -51,6 +51,16 @@ def test_what_is_no_http_gets_a_reason(impatient, data):
     assert list(body) == ["error"]
 
 
+def test_the_reason_reaches_a_client_that_still_sends(impatient):
+    parts = [b"GET / HTTP/1.1\r\nHost: a\r\n"] + [b"X: " + b"y" * 10**5] * 5
+    assert read(send(impatient, *parts, pause=0.05))[0] == 400
+
+
+def test_a_client_that_sends_on_is_cut_off(impatient):
+    with pytest.raises(ConnectionError):
+        send(impatient, *[b"hello\r\n\r\n"] * 100, pause=0.05)
+
+
 def test_a_header_that_does_not_end_is_given_up(impatient):
     start = time.monotonic()
     assert read(send(impatient, b"GET / HTT"))[0] == 408
