@@ -37,6 +37,8 @@ CHANGES = {
     "sgd": ["--optimizer=sgd", "--learning_rate=0.06"],
     "no_batch_norm": ["--nohead_batch_norm"],
     "uniform_bank": ["--bank_init=uniform"],
+    "nce": ["--loss=nce"],
+    "sampled_softmax": ["--loss=sampled_softmax"],
     "float32": ["--precision=float32", "--bank_dtype=float32"],
     "blur": ["--augmentation=moco_v2"],
     "npid_flip": ["--augmentation=npid"],
@@ -45,7 +47,9 @@ CHANGES = {
     "bank_momentum_0.3": ["--bank_momentum=0.3"],
     "forward_centred": ["--bank_init=forward_centred"],
     "learning_rate_0.02": ["--learning_rate=0.02"],
+    "warmup": ["--warmup_epochs=1"],
     "proximal": ["--proximal_weight=10"],
+    "two_epochs": ["--epochs=2"],
 }
 RECIPES |= {name: [*DEFAULT, *flags] for name, flags in CHANGES.items()}
 CLASSIFIER = ["--flagfile=configs/instance_classifier_cifar10_cpu.cfg"]

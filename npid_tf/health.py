@@ -17,7 +17,8 @@ class Health(keras.callbacks.Callback):
     `uniformity`: log mean exp(-2 d^2) of the distances d between rows; 0 where all are
     equal, about -3.9 where they cover the sphere (Wang and Isola 2020).
     `positive_rank`: the mean place of an image's own row among all rows, 1 at best.
-    Prints a warning where the rows have collapsed to one direction.
+    Prints a warning where the rows have collapsed to one direction. How old rows are
+    is no news: each is visited once an epoch, so at its end their mean age is half one.
 
     Args:
         dataset: of (images, indices) of the training images as they are, in order; its
