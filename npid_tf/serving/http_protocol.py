@@ -62,7 +62,7 @@ class _Protocol(H11Protocol):
     def _send_error(self, status, message):
         self._stop_timer()
         if self.transport.is_closing():
-            return
+            return  # The timer came late; what is closing can send no end.
         # After a request that was answered, h11 can say no more on this connection.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = error_body(message)

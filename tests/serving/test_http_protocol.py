@@ -53,7 +53,7 @@ def test_what_is_no_http_gets_a_reason(impatient, data):
 
 def test_the_reason_reaches_a_client_that_still_sends(impatient):
     parts = [b"GET / HTTP/1.1\r\nHost: a\r\n"] + [b"X: " + b"y" * 10**5] * 5
-    assert read(send(impatient, *parts, pause=0.05))[0] == 400
+    assert read(send(impatient, *parts, pause=0.01))[0] == 400
 
 
 def test_a_client_that_sends_on_is_cut_off(impatient):
