@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python benchmarks/losses.py
 
-Every loss of the package beside the authors' arithmetic in PyTorch and the floor: the
-two matrix products of the exact softmax alone.
+Every loss of the package, the value and its gradient, beside the authors' arithmetic in
+PyTorch and the floor: the two matrix products that each needs, alone.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import measure
 import npid_tf
-from npid_tf.losses.exponential_sums import chunk_size
+from npid_tf.losses.one_pass import CHUNKS_AT_ONCE, chunk_size
 
 try:
     import torch
@@ -67,8 +67,10 @@ def measure_losses(bank, half, batch_size, arguments):
         )
 
     pair = chunk_size(batch_size, bank.num_instances)
+    name = f"two products, {pair} rows at a time"
     contenders = [
-        (f"two products, {pair} rows at a time", "floor", None, products(bank, pair)),
+        (name, "floor", None, products(bank, pair)),
+        (f"{name}, bfloat16", "floor", None, products(half, pair)),
         ("two products, dense", "floor", None, products(bank, bank.num_instances)),
         ("exact, one-pass", "npid_tf", None, exact),
         ("exact, one-pass, bfloat16 rows", "npid_tf", None, of_half(exact)),
@@ -84,13 +86,16 @@ def measure_losses(bank, half, batch_size, arguments):
         shared = samplers["shared"](bank.num_instances, m)
         row = ("shared negatives, gather and two products", "floor", m)
         contenders.append((*row, functools.partial(sum_of_scores, shared)))
+        row = ("the same, bfloat16", "floor", m)
+        contenders.append((*row, of_half(functools.partial(sum_of_scores, shared))))
         for loss_name, loss in losses.items():
             for name, sampler in samplers.items():
-                negatives = sampler(bank.num_instances, m)
+                ours = loss(sampler(bank.num_instances, m), TEMPERATURE)
                 row = (f"{loss_name}, {name}", "npid_tf", m)
-                contenders.append((*row, loss(negatives, TEMPERATURE)))
-            row = (f"{loss_name}, shared, bfloat16 rows", "npid_tf", m)
-            contenders.append((*row, of_half(loss(shared, TEMPERATURE))))
+                contenders.append((*row, ours))
+                ours = loss(sampler(bank.num_instances, m), TEMPERATURE)
+                row = (f"{loss_name}, {name}, bfloat16 rows", "npid_tf", m)
+                contenders.append((*row, of_half(ours)))
     functions = {
         tuple(key): tensorflow_step(loss, bank, embeddings, indices)
         for *key, loss in contenders
@@ -127,16 +132,16 @@ def measure_losses(bank, half, batch_size, arguments):
 
 def needed_bytes(key, num_instances, batch_size):
     """An estimate, to leave out what the machine cannot hold."""
-    name, _, m = key
+    name, library, m = key
     if "dense" in name:
         return 4 * 4 * batch_size * num_instances  # logits, exp, their gradients
-    if "per sample" in name:
+    if library == "PyTorch" and m:
         return 4 * batch_size * (m + 1) * DIM
     return 0
 
 
 def tensorflow_step(loss, bank, embeddings, indices):
-    """A call of the loss and of its gradient."""
+    """A call of the loss and of its gradient; it returns the gradient."""
     seed = tf.constant([0, 1], tf.int64)
 
     @tf.function
@@ -144,9 +149,10 @@ def tensorflow_step(loss, bank, embeddings, indices):
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
             losses = loss(embeddings, indices, bank=bank, seed=seed)
-        return tape.gradient(losses, embeddings)
+        # The mean is asked for too, or the graph would leave it out.
+        return tape.gradient(losses, embeddings), tf.reduce_mean(losses)
 
-    return lambda: step(embeddings, indices).numpy()
+    return lambda: step(embeddings, indices)[0].numpy()
 
 
 def dense_softmax(embeddings, indices, bank, seed):
@@ -158,24 +164,27 @@ def dense_softmax(embeddings, indices, bank, seed):
 def products(bank, chunk):
     """The two matrix products of the exact softmax and nothing else, as a loss whose
     gradient is their result. The rows of a chunk are the same every time."""
-    rows = tf.constant(bank.vectors.numpy()[:chunk])
+    rows = bank.reader(bank.row_dtype)(tf.range(chunk))
     num_chunks = bank.num_instances // chunk
 
     @tf.custom_gradient
     def loss(embeddings):
+        queries = tf.cast(embeddings, rows.dtype)
+
+        def pair_of_products(rows):
+            scores = tf.matmul(queries, rows, transpose_b=True)
+            return tf.cast(tf.matmul(scores, rows), tf.float32)
+
         def add_products(number, result):
-            scores = tf.matmul(embeddings, rows, transpose_b=True)
-            return number + 1, result + tf.matmul(scores, rows)
+            return number + 1, result + pair_of_products(rows)
 
         _, result = tf.while_loop(
             lambda number, _: number < num_chunks,
             add_products,
             (0, tf.zeros_like(embeddings)),
-            parallel_iterations=1,
+            parallel_iterations=CHUNKS_AT_ONCE,
         )
-        rest = rows[: bank.num_instances % chunk]
-        scores = tf.matmul(embeddings, rest, transpose_b=True)
-        result += tf.matmul(scores, rest)
+        result += pair_of_products(rows[: bank.num_instances % chunk])
         return result[:, 0], lambda upstream: upstream[:, None] * result
 
     return lambda embeddings, indices, bank, seed: loss(embeddings)
@@ -183,8 +192,8 @@ def products(bank, chunk):
 
 def sum_of_scores(negatives, embeddings, indices, bank, seed):
     """A loss that takes what every loss of shared negatives must, and no more."""
-    similarities, _ = negatives.scores(embeddings, indices, bank, seed)
-    return tf.reduce_sum(similarities, axis=1)
+    sum_over, _ = negatives.draw(embeddings, indices, bank, seed)
+    return sum_over(lambda scores: (scores, scores))
 
 
 def bank_update(bank, embeddings, indices):

@@ -2,18 +2,20 @@
 
     PYTHONPATH=. python benchmarks/scaling.py
 
-The loss, its gradient and the bank update, at two numbers of instances: time, memory
-beyond the bank, and how often TensorFlow traced the step.
+The loss, its gradient and the bank update, alone and as the part that they are of a
+training step (ResNet-18 of width 16, images of 32x32), at two numbers of instances:
+time, memory beyond the bank, and how often TensorFlow traced the step.
 """
 
 import argparse
 
+import keras
 import tensorflow as tf
 
 import measure
 import npid_tf
 
-DIM = 128
+DIM, IMAGE_SIZE = 128, 32
 HEADER = ["loss", "n", "bank MB", "ms", "x smallest n", "peak MB beyond", "traces"]
 
 
@@ -31,16 +33,19 @@ def main(arguments=None):
     for loss_name, loss in (("NCE", npid_tf.NCE), ("softmax", npid_tf.SampledSoftmax)):
         for sampler in (npid_tf.SharedNegatives, npid_tf.PerSampleNegatives):
             name = f"{loss_name}, {sampler.__name__}"
-            rows += measure_growth(name, loss, sampler, banks, arguments)
+            rows += measure_growth(name, Step, loss, sampler, banks, arguments)
+            name += ", training step"
+            rows += measure_growth(name, TrainingStep, loss, sampler, banks, arguments)
     measure.print_table(HEADER, rows)
 
 
-def measure_growth(name, loss, sampler, banks, arguments):
+def measure_growth(name, make_step, loss, sampler, banks, arguments):
     """The rows of the table for one loss: the banks take turns."""
     steps = {}
     for bank in banks:
         negatives = sampler(bank.num_instances, arguments.num_negatives)
-        steps[bank.num_instances] = Step(loss(negatives), bank, arguments.batch_size)
+        step = make_step(loss(negatives), bank, arguments.batch_size)
+        steps[bank.num_instances] = step
     seconds = measure.interleaved_medians(steps, arguments.repeats)
     rows = []
     for bank in banks:
@@ -72,22 +77,41 @@ class Step:
 
     def __call__(self):
         self.number += 1
-        seed = tf.constant([0, self.number], tf.int64)
-        return self.traced(seed).numpy()
+        return self.traced(tf.constant([0, self.number], tf.int64)).numpy()
 
     def _run(self, seed):
         self.traces += 1  # Python runs this only while TensorFlow traces.
-        embeddings = tf.random.stateless_normal([self.batch_size, DIM], seed)
-        embeddings = tf.math.l2_normalize(embeddings, axis=1)
         start = tf.random.stateless_uniform([], seed, 0, 1000, tf.int64)
         stride = self.bank.num_instances // (self.batch_size + 1000)
         indices = (start + tf.range(self.batch_size, dtype=tf.int64)) * stride
+        return self.train(indices, seed)
+
+    def train(self, indices, seed):
+        embeddings = tf.random.stateless_normal([self.batch_size, DIM], seed)
+        embeddings = tf.math.l2_normalize(embeddings, axis=1)
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
             losses = self.loss(embeddings, indices, bank=self.bank, seed=seed)
         gradient = tape.gradient(losses, embeddings)
         self.bank.update(indices, embeddings)
-        return tf.reduce_sum(gradient)
+        return tf.reduce_sum(gradient) + tf.reduce_sum(losses)
+
+
+class TrainingStep(Step):
+    """The step that `fit` runs, of an encoder as well."""
+
+    def __init__(self, loss, bank, batch_size):
+        super().__init__(loss, bank, batch_size)
+        backbone = npid_tf.build_backbone("resnet18_cifar", IMAGE_SIZE, width=16)
+        encoder = npid_tf.build_encoder(backbone, DIM)
+        self.model = npid_tf.NPID(encoder, bank, loss)
+        self.model.compile(keras.optimizers.SGD(0.03, momentum=0.9))
+        shape = [batch_size, IMAGE_SIZE, IMAGE_SIZE, 3]
+        self.images = tf.random.uniform(shape, 0, 256, tf.int32, seed=0)
+        self.images = tf.cast(self.images, tf.uint8)
+
+    def train(self, indices, seed):
+        return self.model.train_step((self.images, indices))["loss"]
 
 
 if __name__ == "__main__":

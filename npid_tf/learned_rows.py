@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
-from npid_tf.losses.exponential_sums import chunk_size
+from npid_tf.losses.one_pass import chunk_size
 from npid_tf.sharded_bank import ShardedMemoryBank
 
 

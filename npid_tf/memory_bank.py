@@ -26,8 +26,8 @@ class MemoryBank(keras.layers.Layer):
         initializer: `uniform` (the authors': each value in +-sqrt(3 / d), here
             normalized) or `normal` (uniform on the sphere).
         seed: of the initial rows.
-        row_dtype: what rows are stored as, float32 or bfloat16; they are read as
-            float32, but by the exact softmax and shared negatives: as this dtype.
+        row_dtype: what rows are stored as, and the losses multiply: float32 or
+            bfloat16. All else reads them as float32.
 
     Raises:
         ValueError: for an unknown initializer or dtype, or values out of range.
@@ -124,15 +124,9 @@ class MemoryBank(keras.layers.Layer):
         """Sums over held rows for `collect(batch)` -> over all rows for `batch`."""
         return sums
 
-    def pair_similarities(self, embeddings, numbers):
-        """Similarities of each image with rows of its own, those that are held here.
-
-        embeddings: float32 [batch, d]; numbers: int64 [global batch, m]. Returns
-        float32 [len(collect(batch)), m], and a mask, False for rows not held here.
-        """
-        rows = self.held_rows(replicas.own_part(numbers, embeddings))  # [batch, m, d]
-        similarities = tf.linalg.matvec(rows, embeddings)
-        return similarities, tf.ones_like(similarities, tf.bool)
+    def compared_part(self, gathered, batch):
+        """Of what is known of all replicas' images, that for `collect(batch)`."""
+        return replicas.own_part(gathered, batch)
 
     def update(self, indices, embeddings):
         """Moves the rows of a batch towards its embeddings, in place.

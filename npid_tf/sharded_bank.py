@@ -50,7 +50,15 @@ class ShardedMemoryBank(MemoryBank):
     def combine(self, sums, batch):
         return replicas.own_part(replicas.add_up(sums), batch)
 
+    def compared_part(self, gathered, batch):
+        return gathered
+
     def pair_similarities(self, embeddings, numbers):
+        """Similarities of images with rows of each one's own, those held here.
+
+        embeddings: float32 [batch, d]; numbers: int64 [global batch, m]. Returns
+        float32 [global batch, m], and a mask, False for rows not held here.
+        """
         is_here = self.holds(numbers)  # [global batch, m]
         pairs = tf.where(is_here)  # [num_pairs, 2]
         rows = self.held_rows(tf.gather_nd(numbers, pairs))  # [num_pairs, d]

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from npid_tf.losses.exponential_sums import exponential_sums
+from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
 
 
@@ -34,8 +34,11 @@ class InstanceCrossEntropy(keras.layers.Layer):
             bank.visit(indices)
         row_at, num_rows = bank.compared_rows(training)
         read_rows = bank.reader()
-        totals = exponential_sums(
-            bank.collect(queries), lambda places: read_rows(row_at(places)), num_rows
+        totals = sum_over_rows(
+            exponential,
+            bank.collect(queries),
+            lambda places: read_rows(row_at(places)),
+            num_rows,
         )
         return tf.math.log(bank.combine(totals, queries)) - self._target_scores(
             queries, indices, bank

@@ -1,11 +1,13 @@
 """Noise-contrastive estimation of the non-parametric softmax, Eqs. 4-7."""
 
+import functools
 import math
 
 import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
 
 
@@ -42,30 +44,29 @@ class NCE(keras.layers.Layer):
         self.built = True
 
     def call(self, embeddings, indices, bank, seed, training=True):
-        embeddings = embeddings / self.temperature
-        positives = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
-        negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
-        z = self._estimate_z(
-            tf.stop_gradient(positives), tf.stop_gradient(negatives), mask
-        )
+        queries = embeddings / self.temperature
+        positives = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
+        sum_over, own_counts = self.negatives.draw(queries, indices, bank, seed)
+        z = tf.stop_gradient(self._estimate_z(positives, sum_over, own_counts))
         if training:
             self.z.assign(z)
         # h = P / (P + m/n) = sigmoid(log P - log(m/n)), stable where exp is not.
         log_noise = math.log(self.negatives.num_negatives / bank.num_instances)
         shift = tf.math.log(z) + log_noise
+        terms = functools.partial(softplus, shift)
         data_term = tf.math.softplus(shift - positives)  # -log h, [batch]
-        noise_terms = softplus_sums(negatives - shift, mask)  # -log(1 - h), summed
-        return data_term + bank.combine(noise_terms, embeddings)
+        noise_terms = bank.combine(sum_over(terms), queries)  # -log(1 - h), summed
+        return data_term + noise_terms - own_counts * terms(positives)[0]
 
-    def _estimate_z(self, positives, negatives, mask):
+    def _estimate_z(self, positives, sum_over, own_counts):
         """Eq. 8 on this batch (of all replicas), and what was estimated before."""
         z = tf.convert_to_tensor(self.z.value)
 
         def sums():
-            terms = tf.where(mask, tf.exp(negatives), 0.0)
-            total = tf.reduce_sum(tf.exp(positives)) + tf.reduce_sum(terms)
-            count = tf.size(positives) + tf.math.count_nonzero(mask, dtype=tf.int32)
-            return total, tf.cast(count, tf.float32)
+            own = tf.reduce_sum((1.0 - own_counts) * tf.exp(positives))
+            total = own + tf.reduce_sum(sum_over(exponential))
+            pairs = 1.0 + self.negatives.num_negatives - own_counts
+            return total, tf.reduce_sum(pairs)
 
         if self.z_decay is None:
             # Only the first step pays for it.
@@ -91,18 +92,11 @@ class NCE(keras.layers.Layer):
         return cls(negatives, **config)
 
 
-@tf.custom_gradient
-def softplus_sums(logits, mask):
-    """sum_k log(1 + exp(x_k)) over the pairs that the mask leaves in.
+def softplus(shift, scores):
+    """The terms of NCE: log(1 + exp(s - shift)) and its slope, the posterior h.
 
     Half the time of `tf.math.softplus`, whose care for x > 80 is not needed: logits of
     NCE are at most 1 / tau <= 50 as soon as Z m / n >= 1, and Z is 2 n in a new bank.
-
-    logits: float32 [batch, m]; mask: bool of that shape. Returns float32 [batch].
     """
-    powers = tf.where(mask, tf.exp(logits), 0.0)
-
-    def gradient(upstream):
-        return upstream[:, None] * powers / (1.0 + powers), None
-
-    return tf.reduce_sum(tf.math.log1p(powers), axis=1), gradient
+    powers = tf.exp(scores - shift)
+    return tf.math.log1p(powers), powers / (1.0 + powers)

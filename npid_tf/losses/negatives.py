@@ -1,10 +1,15 @@
 """Uniform noise P_n = 1/n: which bank rows are an image's negatives.
 
-Both classes draw with replacement and never give an image its own row.
-`scores(embeddings, indices, bank, seed)` returns similarities float32 [batch,
-num_negatives] and a mask of the same shape, False for pairs to leave out; where the
-bank is sharded, those of all replicas' images with the drawn rows that are held here.
-Embeddings need not be of unit length: the losses pass v / tau.
+Both classes draw with replacement. `draw(queries, indices, bank, seed)` returns
+
+    sum_over: from terms (f and its slope, see one_pass.py) to sum_k f(q.v_k) over the
+        drawn rows, float32 [batch]; where the bank is sharded, for all replicas' images
+        over those of the drawn rows that are held here, to be combined by the bank;
+    own_counts: how often an image's own row is among them, float32 [batch]. It is no
+        negative: that many f(v_i.v) are for the loss to take out.
+
+Queries are v / tau, float32 [batch, dim]; indices, int64 [batch], are the images' own
+rows.
 
 Every replica draws the same numbers, those of one device with the global batch. A shard
 takes from them what falls on its rows: in proportion to its size on average, and the
@@ -15,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
-from npid_tf.losses.exponential_sums import product
+from npid_tf.losses.one_pass import sum_over_own_rows, sum_over_rows
 
 
 class _Negatives:
@@ -43,29 +48,63 @@ class _Negatives:
 class SharedNegatives(_Negatives):
     """One draw for the whole batch: one gather and one matrix product."""
 
-    def scores(self, embeddings, indices, bank, seed):
-        drawn = tf.random.stateless_uniform(
+    def draw(self, queries, indices, bank, seed):
+        numbers = self.numbers(seed)
+        held = tf.gather(numbers, bank.held_positions(numbers))
+        num_rows = held.shape[0] or tf.shape(held)[0]
+        read_rows = bank.reader(bank.row_dtype)
+        queries = bank.collect(queries)
+
+        def sum_over(terms):
+            return sum_over_rows(
+                terms,
+                queries,
+                lambda places: read_rows(tf.gather(held, places)),
+                num_rows,
+            )
+
+        # Counted in the sorted draw: a table of all pairs would be a tenth of a step.
+        numbers, indices = tf.sort(numbers), tf.cast(indices, tf.int64)
+        first = tf.searchsorted(numbers, indices, side="left")
+        end = tf.searchsorted(numbers, indices, side="right")
+        return sum_over, tf.cast(end - first, tf.float32)
+
+    def numbers(self, seed):
+        """The drawn rows, int64 [num_negatives]."""
+        return tf.random.stateless_uniform(
             [self.num_negatives], seed, maxval=self.num_instances, dtype=tf.int64
         )
-        drawn = tf.gather(drawn, bank.held_positions(drawn))
-        rows = bank.reader(bank.row_dtype)(drawn)  # [num_negatives, dim]
-        similarities = product(bank.collect(embeddings), rows, transpose_b=True)
-        owners = bank.collect(tf.cast(indices, tf.int64))
-        return similarities, tf.not_equal(drawn[None, :], owners[:, None])
 
 
 @keras.saving.register_keras_serializable("npid_tf")
 class PerSampleNegatives(_Negatives):
-    """Other rows for every image, as in the paper: moves batch times as many bytes."""
+    """Other rows for every image, as in the paper: moves batch times as many bytes.
 
-    def scores(self, embeddings, indices, bank, seed):
-        everyone = replicas.gather(tf.cast(indices, tf.int64))[:, None]
+    The own row is never drawn.
+    """
+
+    def draw(self, queries, indices, bank, seed):
+        numbers = self.numbers(replicas.gather(tf.cast(indices, tf.int64)), seed)
+        own_counts = tf.zeros_like(queries[:, 0])
+        numbers = bank.compared_part(numbers, queries)
+        read_rows = bank.reader(bank.row_dtype)
+        queries = bank.collect(queries)
+
+        def held_rows(numbers):
+            return read_rows(tf.gather(numbers, bank.held_positions(numbers)))
+
+        return (
+            lambda terms: sum_over_own_rows(terms, queries, numbers, held_rows),
+            own_counts,
+        )
+
+    def numbers(self, indices, seed):
+        """The drawn rows of each image, int64 [batch, num_negatives]."""
         drawn = tf.random.stateless_uniform(
-            [tf.shape(everyone)[0], self.num_negatives],
+            [tf.shape(indices)[0], self.num_negatives],
             seed,
             maxval=self.num_instances - 1,
             dtype=tf.int64,
         )
         # Uniform over the n - 1 other rows, without drawing again.
-        drawn += tf.cast(drawn >= everyone, tf.int64)
-        return bank.pair_similarities(embeddings, drawn)
+        return drawn + tf.cast(drawn >= indices[:, None], tf.int64)

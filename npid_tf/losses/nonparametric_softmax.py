@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
-from npid_tf.losses.exponential_sums import exponential_sums
+from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
 
 
@@ -40,7 +40,8 @@ def nonparametric_softmax(embeddings, indices, bank, temperature):
     similarity = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
     first, end = bank.bounds(replicas.rank())
     read_rows = bank.reader(bank.row_dtype)
-    totals = exponential_sums(
+    totals = sum_over_rows(
+        exponential,
         bank.collect(embeddings / temperature),
         lambda numbers: read_rows(first + numbers),
         end - first,

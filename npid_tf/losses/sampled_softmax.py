@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
 
 
@@ -23,14 +24,14 @@ class SampledSoftmax(keras.layers.Layer):
         self.temperature = check_temperature(temperature)
 
     def call(self, embeddings, indices, bank, seed, training=True):
-        embeddings = embeddings / self.temperature
-        positives = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
-        negatives, mask = self.negatives.scores(embeddings, indices, bank, seed)
-        positives = tf.exp(positives)
-        negatives = tf.where(mask, tf.exp(negatives), 0.0)
-        # |v.v| / tau <= 50: the sums stay in float32's range without a shift.
-        total = bank.combine(tf.reduce_sum(negatives, axis=1), embeddings)
-        return tf.math.log(positives + total) - tf.math.log(positives)
+        queries = embeddings / self.temperature
+        positives = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
+        sum_over, own_counts = self.negatives.draw(queries, indices, bank, seed)
+        powers = tf.exp(positives)
+        drawn = bank.combine(sum_over(exponential), queries)
+        # Where nothing else was drawn, rounding could leave less than nothing.
+        negatives = tf.maximum(drawn - own_counts * powers, 0.0)
+        return tf.math.log(powers + negatives) - positives
 
     def get_config(self):
         return {

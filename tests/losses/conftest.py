@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf import MemoryBank
+from npid_tf import MemoryBank, SharedNegatives
 
 
 @pytest.fixture
@@ -50,25 +50,26 @@ def loss_and_gradient():
 
 
 @pytest.fixture
-def drawn_negatives():
-    """The vectors float64 [batch, num_negatives, dim] that a draw gave, and its mask.
+def drawn_rows():
+    """The rows int64 [batch, num_negatives] that are drawn for images."""
 
-    The similarities with the unit vectors are the coordinates.
-    """
+    def draw(negatives, indices, seed=(0, 1)):
+        seed = tf.constant(seed, tf.int64)
+        if isinstance(negatives, SharedNegatives):
+            return np.tile(negatives.numbers(seed), (len(indices), 1))
+        return negatives.numbers(tf.constant(indices, tf.int64), seed).numpy()
+
+    return draw
+
+
+@pytest.fixture
+def drawn_negatives(drawn_rows):
+    """The vectors float64 [batch, num_negatives, dim] of a draw, and a mask: False
+    where an image has drawn itself."""
 
     def recover(negatives, batch, seed=(0, 1)):
-        shape, dim = batch.embeddings.shape, batch.embeddings.shape[1]
-        scores = [
-            negatives.scores(
-                tf.broadcast_to(tf.one_hot(axis, dim), shape),
-                tf.constant(batch.indices),
-                batch.bank,
-                tf.constant(seed, tf.int64),
-            )
-            for axis in range(dim)
-        ]
-        vectors = np.stack([similarities for similarities, _ in scores], axis=-1)
-        return vectors.astype(np.float64), scores[0][1].numpy()
+        rows = drawn_rows(negatives, batch.indices, seed)
+        return batch.vectors[rows], rows != batch.indices[:, None]
 
     return recover
 

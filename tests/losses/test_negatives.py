@@ -7,58 +7,59 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npid_tf import MemoryBank, PerSampleNegatives, SharedNegatives
+from npid_tf.losses.one_pass import exponential
 
 
-def identity_bank(num_instances):
-    """Row j is the j-th unit vector: similarities tell which rows were drawn."""
-    bank = MemoryBank(num_instances, num_instances)
-    bank.assign(np.eye(num_instances))
-    return bank
+def total_of_the_drawn(negatives, batch, seed):
+    """sum_k exp(q.v_k) as the losses get it: own rows included, and their counts."""
+    with tf.GradientTape() as tape:
+        queries = tf.constant(batch.embeddings)
+        tape.watch(queries)
+        sum_over, own_counts = negatives.draw(
+            queries, batch.indices, batch.bank, tf.constant(seed, tf.int64)
+        )
+        total = sum_over(exponential)
+    return total.numpy(), tape.gradient(total, queries).numpy(), own_counts.numpy()
 
 
-def drawn_rows(negatives, indices, seed):
-    """int [batch, num_negatives]: the rows that were drawn, and the mask."""
-    num_instances = negatives.num_instances
-    # The embedding (1, 2, ..., n) has similarity j + 1 with row j.
-    embeddings = np.tile(np.arange(1.0, num_instances + 1), (len(indices), 1))
-    similarities, mask = negatives.scores(
-        tf.constant(embeddings, tf.float32),
-        tf.constant(indices),
-        identity_bank(num_instances),
-        tf.constant(seed, tf.int64),
-    )
-    return np.rint(similarities).astype(int) - 1, mask.numpy()
-
-
-def test_shared_negatives_are_one_draw_and_leave_out_each_own_row():
-    indices = np.array([0, 3, 3, 5])
-    rows, mask = drawn_rows(SharedNegatives(6, 5), indices, seed=[0, 1])
-    assert (rows == rows[0]).all()
-    # The draw has a row of the batch, and some row twice.
-    assert set(rows[0]) & set(indices)
+@pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
+def test_sums_are_over_the_drawn_rows(make, toy_batch, drawn_rows, assert_close):
+    negatives, batch = make(12, 11), toy_batch()
+    rows = drawn_rows(negatives, batch.indices, [0, 1])
+    total, gradient, own_counts = total_of_the_drawn(negatives, batch, [0, 1])
+    vectors = batch.vectors[rows]
+    powers = np.exp(np.einsum("bkd,bd->bk", vectors, batch.embeddings))
+    assert_close(total, powers.sum(axis=1))
+    assert_close(gradient, np.einsum("bk,bkd->bd", powers, vectors))
+    expected = (rows == batch.indices[:, None]).sum(axis=1)
+    np.testing.assert_array_equal(own_counts, expected)
+    # The shared draw has a row of the batch, and some row twice.
+    assert expected.any() == (make is SharedNegatives)
     assert len(set(rows[0])) < len(rows[0])
-    np.testing.assert_array_equal(mask, rows != indices[:, None])
 
 
-def test_shared_negatives_of_bfloat16_rows_are_those_of_float32_rounded():
-    negatives, seed = SharedNegatives(50, 20), tf.constant([0, 1], tf.int64)
-    embeddings = tf.random.stateless_normal([4, 6], [1, 2])
-    scores, gradients = {}, {}
-    for dtype in ("float32", "bfloat16"):
-        bank = MemoryBank(50, 6, row_dtype=dtype)
-        with tf.GradientTape() as tape:
-            tape.watch(embeddings)
-            scores[dtype], _ = negatives.scores(embeddings, range(4), bank, seed)
-        assert scores[dtype].dtype == tf.float32
-        gradients[dtype] = tape.gradient(scores[dtype], embeddings)
-    np.testing.assert_allclose(scores["float32"], scores["bfloat16"], atol=0.05)
-    np.testing.assert_allclose(gradients["float32"], gradients["bfloat16"], atol=0.1)
-    assert (scores["float32"] != scores["bfloat16"]).numpy().any()
+@pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
+def test_sums_over_bfloat16_rows_are_those_of_float32_rounded(make, toy_batch):
+    negatives, batch = make(50, 20), toy_batch(50)
+    of_float32, gradient, _ = total_of_the_drawn(negatives, batch, [0, 1])
+    batch.bank = MemoryBank(50, 5, initializer="normal", seed=1, row_dtype="bfloat16")
+    of_bfloat16, rounded, _ = total_of_the_drawn(negatives, batch, [0, 1])
+    np.testing.assert_allclose(of_float32, of_bfloat16, rtol=0.01)
+    np.testing.assert_allclose(gradient, rounded, atol=0.01 * np.abs(gradient).max())
+    assert (of_float32 != of_bfloat16).any()
 
 
-def test_per_sample_negatives_differ_from_image_to_image():
-    rows, mask = drawn_rows(PerSampleNegatives(50, 20), np.array([4, 4, 9]), [0, 1])
-    assert mask.all()
+def test_shared_negatives_count_an_image_that_is_in_the_batch_twice(toy_batch):
+    negatives, batch = SharedNegatives(4, 3), toy_batch(4, batch_size=4)
+    batch.indices = np.array([0, 3, 0, 1])
+    numbers = negatives.numbers(tf.constant([0, 3], tf.int64)).numpy().tolist()
+    _, _, own_counts = total_of_the_drawn(negatives, batch, [0, 3])
+    assert own_counts.tolist() == [numbers.count(i) for i in (0, 3, 0, 1)]
+    assert numbers.count(0) == 2
+
+
+def test_per_sample_negatives_differ_from_image_to_image(drawn_rows):
+    rows = drawn_rows(PerSampleNegatives(50, 20), np.array([4, 4, 9]))
     assert (rows[0] != rows[1]).any()
     assert (rows[1] != rows[2]).any()
 
@@ -68,15 +69,14 @@ def test_per_sample_negatives_differ_from_image_to_image():
 def test_per_sample_negatives_never_hold_the_own_row(num_instances, seed):
     negatives = PerSampleNegatives(num_instances, num_instances - 1)
     indices = np.arange(num_instances)
-    rows, _ = drawn_rows(negatives, indices, [seed, seed])
+    rows = negatives.numbers(tf.constant(indices), [seed, seed]).numpy()
     assert (rows != indices[:, None]).all()
     assert ((rows >= 0) & (rows < num_instances)).all()
 
 
 @pytest.mark.parametrize("own_row", [0, 7, 19])
-def test_per_sample_negatives_are_uniform_over_the_other_rows(own_row):
-    negatives, indices = PerSampleNegatives(20, 19), np.full(400, own_row)
-    rows, _ = drawn_rows(negatives, indices, [0, 5])
+def test_per_sample_negatives_are_uniform_over_the_other_rows(own_row, drawn_rows):
+    rows = drawn_rows(PerSampleNegatives(20, 19), np.full(400, own_row), [0, 5])
     counts = np.bincount(rows.ravel(), minlength=20)
     assert counts[own_row] == 0
     expected = rows.size / 19
@@ -84,33 +84,21 @@ def test_per_sample_negatives_are_uniform_over_the_other_rows(own_row):
     assert chi_square < 45  # 18 degrees of freedom: p = .0004
 
 
-def test_shared_negatives_are_uniform_over_all_rows():
-    draws = [drawn_rows(SharedNegatives(20, 19), [0], [0, s])[0] for s in range(200)]
+def test_shared_negatives_are_uniform_over_all_rows(drawn_rows):
+    draws = [drawn_rows(SharedNegatives(20, 19), [0], [0, s]) for s in range(200)]
     counts = np.bincount(np.ravel(draws), minlength=20)
     expected = 200 * 19 / 20
     assert ((counts - expected) ** 2 / expected).sum() < 45
 
 
 @pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
-def test_the_seed_decides_the_draw(make):
+def test_the_seed_decides_the_draw(make, drawn_rows):
     negatives, indices = make(30, 10), np.array([1, 2])
     first, same, other = (
-        drawn_rows(negatives, indices, seed)[0] for seed in ([0, 1], [0, 1], [0, 2])
+        drawn_rows(negatives, indices, seed) for seed in ([0, 1], [0, 1], [0, 2])
     )
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
-
-
-@pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
-def test_similarities_are_products_of_embeddings_and_rows(make):
-    negatives, indices = make(30, 10), np.array([1, 2])
-    rows, _ = drawn_rows(negatives, indices, [0, 1])
-    bank = MemoryBank(30, 4)
-    embeddings = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
-    similarities, _ = negatives.scores(embeddings, indices, bank, [0, 1])
-    vectors = bank.numpy().astype(np.float64)
-    expected = np.einsum("bkd,bd->bk", vectors[rows], embeddings)
-    np.testing.assert_allclose(similarities, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])

@@ -34,7 +34,7 @@ def test_equals_dense_cross_entropy(
 def test_the_chunk_changes_nothing(
     toy_batch, loss_and_gradient, assert_close, monkeypatch, chunk
 ):
-    module = "npid_tf.losses.exponential_sums.chunk_size"
+    module = "npid_tf.losses.one_pass.chunk_size"
     monkeypatch.setattr(module, lambda batch_size, num_rows: chunk)
     batch = toy_batch(num_instances=12)
     losses, gradient = loss_and_gradient(NonparametricSoftmax(), batch)
