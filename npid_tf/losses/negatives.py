@@ -87,16 +87,18 @@ class PerSampleNegatives(_Negatives):
         numbers = self.numbers(replicas.gather(tf.cast(indices, tf.int64)), seed)
         own_counts = tf.zeros_like(queries[:, 0])
         numbers = bank.compared_part(numbers, queries)
-        read_rows = bank.reader(bank.row_dtype)
         queries = bank.collect(queries)
+        read_rows = bank.reader(bank.row_dtype)
+        first, end = bank.bounds(replicas.rank())
 
         def held_rows(numbers):
-            return read_rows(tf.gather(numbers, bank.held_positions(numbers)))
+            is_here = (numbers >= first) & (numbers < end)
+            return read_rows(tf.where(is_here, numbers, first)), is_here
 
-        return (
-            lambda terms: sum_over_own_rows(terms, queries, numbers, held_rows),
-            own_counts,
-        )
+        def sum_over(terms):
+            return sum_over_own_rows(terms, queries, numbers, held_rows)
+
+        return sum_over, own_counts
 
     def numbers(self, indices, seed):
         """The drawn rows of each image, int64 [batch, num_negatives]."""

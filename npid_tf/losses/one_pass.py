@@ -10,7 +10,7 @@ import functools
 import tensorflow as tf
 
 CHUNKS_AT_ONCE = 2  # One is multiplied while another's exp waits for memory.
-IMAGES_AT_ONCE = 4
+ROWS_IN_CACHE = 1 << 21  # Numbers, of a chunk of images' own rows.
 
 
 def exponential(scores):
@@ -102,40 +102,51 @@ def _one_pass(terms, queries, lookup, num_rows, thresholds):
 def sum_over_own_rows(terms, queries, numbers, lookup):
     """sum_k f(q.v_k) over rows of each image's own, differentiable in the queries.
 
-    As `sum_over_rows`, an image at a time: its rows stay in the cache, where those of
-    the whole batch take batch * m * dim.
+    As `sum_over_rows`, some images at a time, so that their rows stay in the cache:
+    those of the whole batch take batch * m * dim.
 
     Args:
         terms: f and its slope.
         queries: float32 [batch, dim].
         numbers: int64 [batch, m].
-        lookup: from numbers [m] to float32 or bfloat16 [up to m, dim].
+        lookup: from numbers [images, m] to float32 or bfloat16 [images, m, dim], and
+            bool [images, m], False for what to leave out of the sum.
 
     Returns:
         float32 [batch].
     """
+    batch, dim, m = tf.shape(queries)[0], queries.shape[1], numbers.shape[1]
+    images = tf.minimum(max(1, ROWS_IN_CACHE // (m * dim)), batch)
 
-    def of_image(image):
-        query, own = image
-        rows = lookup(own)
-        values, slopes = terms(product(query[None], rows, transpose_b=True))
-        return tf.reduce_sum(values), product(slopes, rows)[0]
+    def in_groups(batched):
+        padded = tf.pad(batched, [[0, -batch % images], [0, 0]])
+        return tf.reshape(padded, [-1, images, batched.shape[1]])
+
+    def of_group(group):
+        queries, numbers = group
+        rows, is_kept = lookup(numbers)
+        scores = product(queries[:, None], rows, transpose_b=True)[:, 0]
+        values, slopes = (tf.where(is_kept, each, 0.0) for each in terms(scores))
+        return tf.reduce_sum(values, axis=1), product(slopes[:, None], rows)[:, 0]
 
     @tf.custom_gradient
     def total_of(queries):
         total, weighted = tf.map_fn(
-            of_image,
-            (queries, numbers),
+            of_group,
+            (in_groups(queries), in_groups(numbers)),
             fn_output_signature=(tf.float32, tf.float32),
-            parallel_iterations=IMAGES_AT_ONCE,
+            parallel_iterations=CHUNKS_AT_ONCE,
         )
-        return total, lambda upstream: upstream[:, None] * weighted
+        weighted = tf.reshape(weighted, [-1, dim])[:batch]
+        return tf.reshape(total, [-1])[
+            :batch
+        ], lambda upstream: upstream[:, None] * weighted
 
     return total_of(queries)
 
 
 def product(a, rows, transpose_b=False):
-    """a [m, k], float32, times rows, in the dtype of these: float32 [m, ...]."""
+    """a [..., m, k], float32, times rows, in the dtype of these: float32."""
     a = tf.cast(a, rows.dtype)
     return tf.cast(tf.matmul(a, rows, transpose_b=transpose_b), tf.float32)
 

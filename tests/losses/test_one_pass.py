@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf.losses.one_pass import chunk_size, exponential, sum_over_rows
+from npid_tf.losses.one_pass import (
+    chunk_size,
+    exponential,
+    sum_over_own_rows,
+    sum_over_rows,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -151,3 +156,36 @@ def test_a_chunk_is_bounded_by_the_rows_the_similarities_and_from_below():
     assert chunk_size(batch_size=64, num_rows=1_281_167) == 16_384
     assert chunk_size(batch_size=256, num_rows=1_281_167) == 4096
     assert chunk_size(batch_size=1 << 20, num_rows=5000) == 1024
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("images", [1, 3, 100])
+def test_own_rows_of_some_images_at_a_time(images, jit_compile, monkeypatch):
+    name = "npid_tf.losses.one_pass.ROWS_IN_CACHE"
+    monkeypatch.setattr(name, images * 9 * 6)
+    queries, rows = unit(7, 6) / 0.07, unit(50, 6)
+    numbers = RNG.integers(0, 50, [7, 9])
+    variable = tf.Variable(rows, trainable=False)
+
+    def lookup(numbers):
+        is_kept = numbers < 40
+        return tf.gather(variable, tf.where(is_kept, numbers, 0)), is_kept
+
+    @tf.function(jit_compile=jit_compile)
+    def run(queries):
+        with tf.GradientTape() as tape:
+            tape.watch(queries)
+            total = sum_over_own_rows(
+                exponential, queries, tf.constant(numbers), lookup
+            )
+        return total, tape.gradient(total, queries)
+
+    with tf.device("CPU:0"):
+        total, gradient = run(tf.constant(queries))
+    kept = numbers < 40
+    vectors = rows[numbers].astype(np.float64)
+    weights = kept * np.exp(np.einsum("bkd,bd->bk", vectors, queries))
+    np.testing.assert_allclose(total, weights.sum(axis=1), rtol=1e-5)
+    expected = np.einsum("bk,bkd->bd", weights, vectors)
+    tolerance = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(gradient, expected, atol=tolerance, rtol=0)
