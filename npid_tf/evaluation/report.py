@@ -128,9 +128,10 @@ def side_by_side(rows):
 
 
 def _scrolling(name, content):
-    # What scrolls must be reached by the keyboard, and then has a name.
+    # What scrolls must be reached by the keyboard, and then has a name. A region would
+    # be a landmark, whose name no other may have; two pairs may be alike.
     return (
-        f'<div class="scroll" role="region" tabindex="0" '
+        f'<div class="scroll" role="group" tabindex="0" '
         f'aria-label="{html.escape(name)}">\n{content}\n</div>'
     )
 
