@@ -137,10 +137,9 @@ def sum_over_own_rows(terms, queries, numbers, lookup):
             fn_output_signature=(tf.float32, tf.float32),
             parallel_iterations=CHUNKS_AT_ONCE,
         )
+        total = tf.reshape(total, [-1])[:batch]
         weighted = tf.reshape(weighted, [-1, dim])[:batch]
-        return tf.reshape(total, [-1])[
-            :batch
-        ], lambda upstream: upstream[:, None] * weighted
+        return total, lambda upstream: upstream[:, None] * weighted
 
     return total_of(queries)
 
