@@ -89,6 +89,7 @@ class PerSampleNegatives(_Negatives):
         numbers = bank.compared_part(numbers, queries)
         queries = bank.collect(queries)
         read_rows = bank.reader(bank.row_dtype)
+        # Found out here, since the loop that reads rows does not know its replica.
         first, end = bank.bounds(replicas.rank())
 
         def held_rows(numbers):
