@@ -1,12 +1,13 @@
 """Installs npid_tf: `pip install .` (see README.md for the extras)."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 setup(
     name="npid_tf",
-    version="0.1.0",
+    version=re.search('"(.+)"', Path("npid_tf/version.py").read_text())[1],
     description="Image embeddings without labels: NPID in TensorFlow and Keras 3.",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -33,6 +33,7 @@ from npid_tf.neighbors import RefreshNeighbors
 from npid_tf.npid import NPID
 from npid_tf.recent_rows import RecentRows
 from npid_tf.sharded_bank import ShardedMemoryBank
+from npid_tf.version import __version__
 
 __all__ = [
     "NCE",
@@ -50,6 +51,7 @@ __all__ = [
     "ShardedMemoryBank",
     "SharedNegatives",
     "StopOnNonFiniteLoss",
+    "__version__",
     "build_backbone",
     "build_encoder",
     "initialize_by_forward_pass",

@@ -15,6 +15,7 @@ from npid_tf.data.image_folder import load_folder
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.tfds import load_tfds
 from npid_tf.encoder import build_encoder
+from npid_tf.errors import UserError
 from npid_tf.instance_classifier import InstanceClassifier
 from npid_tf.losses import build_loss
 from npid_tf.npid import NPID
@@ -65,7 +66,7 @@ def _load(dataset, split, config, manifest):
     if kind == "folder" and name:
         path = os.path.join(config.workdir, manifest) if manifest else None
         return load_folder(name, split, path, config.skip_corrupt)
-    raise ValueError(
+    raise UserError(
         f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, npz:FILE."
     )
 
@@ -127,7 +128,7 @@ def build_model(config, num_instances):
     """The model with fresh weights and rows. Call it in the scope of a strategy."""
     set_precision(config.precision)
     if config.bank_init not in BANK_INITS:
-        raise ValueError(
+        raise UserError(
             f"Unknown bank_init {config.bank_init!r}. Known: {', '.join(BANK_INITS)}."
         )
     # `forward` replaces the first rows before the first step, see train.py.
@@ -159,7 +160,7 @@ def build_model(config, num_instances):
         rate = config.row_learning_rate
         return InstanceClassifier(encoder, rows, loss, rate, *of_any_model)
     if config.recent_negatives is not None:
-        raise ValueError(
+        raise UserError(
             "`recent_negatives` is of --loss=instance_classifier. Received: "
             f"loss={config.loss}, recent_negatives={config.recent_negatives}."
         )
@@ -188,7 +189,7 @@ def _check_for_classifier(config):
         ("proximal_weight", (0.0,)),
     ):
         if getattr(config, name) not in expected:
-            raise ValueError(
+            raise UserError(
                 f"The instance classifier needs `{name}` to be "
                 f"{' or '.join(map(str, expected))}. Received: {getattr(config, name)}."
             )
@@ -198,7 +199,7 @@ def set_precision(precision):
     """Sets Keras's precision for the layers made from now on."""
     known = ("float32", "mixed_bfloat16", "mixed_float16")
     if precision not in known:
-        raise ValueError(f"Unknown precision {precision!r}. Known: {', '.join(known)}.")
+        raise UserError(f"Unknown precision {precision!r}. Known: {', '.join(known)}.")
     keras.mixed_precision.set_global_policy(precision)
 
 
@@ -230,7 +231,7 @@ def load_trained(config, source):
     model = build_model(config, source.num_instances)
     directory = checkpoint_directory(config)
     if Checkpoints(directory, model, source.fingerprint).restore() is None:
-        raise ValueError(NOT_TRAINED.format(config.workdir))
+        raise UserError(NOT_TRAINED.format(config.workdir))
     return model
 
 
@@ -243,6 +244,6 @@ def load_trained_encoder(config):
     encoder = build_fresh_encoder(config)
     saved = list_checkpoints(checkpoint_directory(config))
     if not saved:
-        raise ValueError(NOT_TRAINED.format(config.workdir))
+        raise UserError(NOT_TRAINED.format(config.workdir))
     restore_encoder(saved[-1], encoder)
     return encoder

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from npid_tf import workers
+from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.whole_files import open_whole
@@ -20,7 +21,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = np.ravel(logs["loss"])[0]  # of shape [1] on several workers
         if not np.isfinite(loss):
-            raise ValueError(
+            raise UserError(
                 f"The loss became {loss} at step {batch + 1} of the epoch: training "
                 "diverged. The last checkpoint is kept; try a lower --learning_rate, "
                 "or --precision=float32."

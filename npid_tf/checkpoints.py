@@ -16,6 +16,7 @@ import tensorflow as tf
 from npid_tf import workers
 from npid_tf.bank_files import other_weights, read_bank, write_bank
 from npid_tf.data.source import check_unchanged
+from npid_tf.errors import FileError, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Checkpoints:
         except workers.LOST:
             raise  # Not of the disk: the other workers were waited for.
         except (OSError, tf.errors.OpError) as error:
-            raise OSError(
+            raise FileError(
                 f"Could not write a checkpoint to {self.directory}: "
                 f"{getattr(error, 'message', error)} Earlier checkpoints are intact; "
                 "free some space and run the same command again."
@@ -100,7 +101,7 @@ class Checkpoints:
         newest = int(os.path.basename(saved[-1])) if saved else -1
         told = workers.tell(self.strategy, [newest])
         if (told != newest).any():
-            raise ValueError(
+            raise UserError(
                 "The workers see different checkpoints: --workdir must be a folder "
                 "that all of them share."
             )
@@ -127,7 +128,7 @@ class Checkpoints:
             if variable.dtype.startswith("float") and not bool(
                 tf.reduce_all(tf.math.is_finite(variable.value))
             ):
-                raise ValueError(
+                raise UserError(
                     f"{variable.path} is not finite: training diverged. The last "
                     "checkpoint is kept; try a lower --learning_rate."
                 )
@@ -177,7 +178,7 @@ def _check_shapes(path, saved, shapes):
             f"{len(saved)} weights in the checkpoint, {len(shapes)} in the model"
         )
     if different:
-        raise ValueError(
+        raise UserError(
             f"The checkpoint {path} is of another model: {'; '.join(different[:3])}"
             f"{'; ...' if len(different) > 3 else ''}. Use the flags it was trained "
             "with, or another --workdir."

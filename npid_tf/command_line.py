@@ -4,13 +4,12 @@ FLAGS stop here: the rest receives a `Config`.
 """
 
 import dataclasses
-import os
 import sys
-import traceback
 
 from absl import app, flags, logging
 
 from npid_tf.config import Config
+from npid_tf.errors import UserError, is_of_user
 from npid_tf.whole_files import open_whole
 
 _DEFINE = {
@@ -59,7 +58,7 @@ def _numbers(name, values, kind, kind_in_words):
     try:
         return tuple(kind(value) for value in values)
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"`{name}` must be {kind_in_words} separated by commas. "
             f"Received: {','.join(values)}."
         ) from None
@@ -86,8 +85,8 @@ def write_flagfile(config, path):
 def run(main):
     """Parses the flags and calls `main(config, arguments)`, the body of a program.
 
-    An error that this package raised (what a user can get wrong) ends in one line on
-    standard error and exit status 1. An error from elsewhere is a bug: it keeps its
+    What the user can put right, a UserError or an OSError of their disk, ends in one
+    line on standard error and exit status 2. Any other error is a bug: it keeps its
     traceback.
     """
     define_flags()
@@ -95,16 +94,11 @@ def run(main):
     def call_main(argv):
         try:
             main(config_from_flags(), argv[1:])
-        except (ValueError, OSError, ImportError) as error:
-            if not _is_ours(error):
+        except Exception as error:
+            if not is_of_user(error):
                 raise
             print(f"Error: {error}", file=sys.stderr)
-            sys.exit(1)
+            sys.exit(2)
 
     logging.set_verbosity(logging.WARNING)
     app.run(call_main)
-
-
-def _is_ours(error):
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_code.co_filename.startswith(os.path.dirname(__file__))

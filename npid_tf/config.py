@@ -6,6 +6,8 @@ flagfile with an unknown flag). `npid_tf.command_line` makes the flags of the fi
 
 import dataclasses
 
+from npid_tf.errors import UserError
+
 
 def _flag(default, help_text):
     return dataclasses.field(default=default, metadata={"help": help_text})
@@ -197,39 +199,39 @@ class Config:
         positive += " max_queue"
         for name in positive.split():
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must be at least 1. Received: {getattr(self, name)}."
                 )
         for name in ("k", "shots", "label_percents", "head_multipliers"):
             if min(getattr(self, name), default=0) < 1:
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must be at least 1. Received: {getattr(self, name)}."
                 )
         if min(self.fine_tune_rates, default=0) <= 0:
-            raise ValueError(
+            raise UserError(
                 f"`fine_tune_rates` must be positive. Received: {self.fine_tune_rates}."
             )
         if not self.layers:
-            raise ValueError("`layers` must name one layer at least.")
+            raise UserError("`layers` must name one layer at least.")
         if self.probe_epochs is not None and self.probe_epochs < 1:
-            raise ValueError(
+            raise UserError(
                 f"`probe_epochs` must be at least 1. Received: {self.probe_epochs}."
             )
         if self.max_images < 2:
-            raise ValueError(
+            raise UserError(
                 f"`max_images` must be at least 2. Received: {self.max_images}."
             )
         if self.knn_temperature <= 0:
-            raise ValueError(
+            raise UserError(
                 f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
             )
         if self.batch_delay_ms < 0 or self.request_seconds <= 0:
-            raise ValueError(
+            raise UserError(
                 "`batch_delay_ms` must be 0 or more and `request_seconds` more. "
                 f"Received: {self.batch_delay_ms} and {self.request_seconds}."
             )
         for name in ("crop_fraction", "recall", "duplicate_similarity"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(
+                raise UserError(
                     f"`{name}` must be in (0, 1]. Received: {getattr(self, name)}."
                 )

@@ -15,6 +15,7 @@ from npid_tf import build
 from npid_tf.checkpoints import Checkpoints, list_checkpoints
 from npid_tf.command_line import run, write_flagfile
 from npid_tf.data.pipeline import steps_per_epoch
+from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.weights.encoder_arrays import assign_encoder, read_encoder
 from npid_tf.weights.files import read_file, write_file
@@ -29,7 +30,7 @@ def convert_in(config):
     weight of the encoder stays unset, or the workdir has a checkpoint already.
     """
     if list_checkpoints(build.checkpoint_directory(config)):
-        raise ValueError(
+        raise UserError(
             f"{config.workdir} has checkpoints. Pass another --workdir, or remove it."
         )
     weights = read_source(config.source, read_file(config.input))
@@ -41,7 +42,7 @@ def convert_in(config):
     report.unmatched += weights.left_out
     print("\n".join(report.lines()))
     if report.unset:
-        raise ValueError(
+        raise UserError(
             f"{len(report.unset)} of the encoder's arrays stay unset, see above; no "
             f"checkpoint was written. Is it --source={config.source}, "
             f"--backbone={config.backbone} and --image_size={config.image_size}?"
@@ -119,9 +120,9 @@ def convert_out(config):
 
 def main(config, arguments):
     if arguments:
-        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+        raise UserError(f"Unexpected arguments: {' '.join(arguments)}.")
     if (config.input is None) == (config.output is None):
-        raise ValueError("Pass either --input=FILE to read or --output=FILE to write.")
+        raise UserError("Pass either --input=FILE to read or --output=FILE to write.")
     if config.input is not None:
         config = convert_in(config)
         print(f"Written to {config.workdir}: go on with its flags.cfg.")

@@ -3,6 +3,7 @@
 import keras
 
 from npid_tf.backbones.resnet import batch_norm
+from npid_tf.errors import UserError
 
 # Mean and standard deviation of ImageNet's channels, as torchvision documents them.
 MEAN = (0.485, 0.456, 0.406)
@@ -40,7 +41,7 @@ def build_encoder(
             that the head `none` cannot give.
     """
     if head not in HEADS:
-        raise ValueError(f"Unknown head {head!r}. Known: {', '.join(HEADS)}.")
+        raise UserError(f"Unknown head {head!r}. Known: {', '.join(HEADS)}.")
     images = keras.Input(backbone.input_shape[1:])
     x = images
     if normalize:
@@ -54,7 +55,7 @@ def build_encoder(
     elif len(x.shape) == 2:
         features = keras.layers.Identity(name="features")(x)
     else:
-        raise ValueError(
+        raise UserError(
             "`backbone` must give [batch, height, width, channels] or [batch, "
             f"channels]. Received: {x.shape}."
         )
@@ -83,7 +84,7 @@ def _mlp(features, embedding_dim):
 
 def _none(features, embedding_dim):
     if features.shape[-1] != embedding_dim:
-        raise ValueError(
+        raise UserError(
             "With head `none`, `embedding_dim` must be the number of features, "
             f"{features.shape[-1]}. Received: {embedding_dim}."
         )

@@ -12,6 +12,7 @@ import os
 from npid_tf import build
 from npid_tf.checkpoints import list_checkpoints
 from npid_tf.command_line import run
+from npid_tf.errors import UserError
 from npid_tf.protocols import PAGES, PROTOCOLS
 from npid_tf.whole_files import write_whole
 
@@ -84,9 +85,9 @@ def _text(value):
 
 def main(config, arguments):
     if arguments:
-        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+        raise UserError(f"Unexpected arguments: {' '.join(arguments)}.")
     if config.protocol not in PROTOCOLS:
-        raise ValueError(
+        raise UserError(
             f"Unknown protocol {config.protocol!r}. Known: {', '.join(PROTOCOLS)}."
         )
     rows = PROTOCOLS[config.protocol](config)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.command_line import run
+from npid_tf.errors import FileError, UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.serving.builder import build_index, check_dtype
 from npid_tf.serving.index import import_scann, read_ids
@@ -44,7 +45,7 @@ def export(config):
     written; what was there before stays.
     """
     if config.export_dir is None:
-        raise ValueError("Where to? Pass --export_dir=DIR.")
+        raise UserError("Where to? Pass --export_dir=DIR.")
     check_dtype(config.index_dtype)
     check_engine(config.engine, config.uri)
     # What is missing should be told of now, not after the models.
@@ -57,7 +58,7 @@ def export(config):
     source = build.build_source(config)
     k = min(config.k)
     if k > source.num_instances:
-        raise ValueError(
+        raise UserError(
             f"`k` must be at most the {source.num_instances} training images. "
             f"Received: {k}."
         )
@@ -103,7 +104,7 @@ def export(config):
             )
         _move_into_place(partial, config.export_dir, version)
     except (OSError, tf.errors.OpError) as error:
-        raise OSError(
+        raise FileError(
             f"Could not write the export to {config.export_dir}: "
             f"{getattr(error, 'message', error)}. What was there before is intact."
         ) from error
@@ -115,7 +116,7 @@ def export(config):
 def _check_scann_saved_model(config):
     check_dtype_of_ops(config.index_dtype)
     if config.engine != "scann":
-        raise ValueError(
+        raise UserError(
             "--scann_saved_model takes the settings of ScaNN's index. Received: "
             f"--engine={config.engine}."
         )
@@ -200,7 +201,7 @@ def _class_of_each(source):
 
 def main(config, arguments):
     if arguments:
-        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+        raise UserError(f"Unexpected arguments: {' '.join(arguments)}.")
     manifest = export(config)
     settings, recall = manifest["settings"], manifest["recall"]
     if config.engine == "milvus":

@@ -13,6 +13,7 @@ import keras
 
 from npid_tf.command_line import run
 from npid_tf.data.image_folder import EXTENSIONS
+from npid_tf.errors import UserError
 from npid_tf.serving.image_files import embed_files, load_encoder
 from npid_tf.serving.live_files import read_contents
 from npid_tf.serving.live_index import LiveIndex
@@ -36,7 +37,7 @@ def add(export_dir, names):
             bad |= some_bad
         print(f"Added {len(paths) - len(bad)} images; the index holds {len(index)}.")
     if bad:
-        raise ValueError(
+        raise UserError(
             f"{len(bad)} of {len(paths)} files were not added:\n"
             + "\n".join(bad.values())
         )
@@ -53,7 +54,7 @@ def remove(export_dir, names):
             f"Removed {len(set(names)) - len(unknown)}; the index holds {len(index)}."
         )
     if unknown:
-        raise ValueError(f"Not in the index: {', '.join(unknown)}.")
+        raise UserError(f"Not in the index: {', '.join(unknown)}.")
 
 
 def stats(export_dir, names):
@@ -105,20 +106,20 @@ def _images(path):
 
 def _check_none(names, command):
     if names:
-        raise ValueError(f"`{command}` takes no files. Received: {' '.join(names)}.")
+        raise UserError(f"`{command}` takes no files. Received: {' '.join(names)}.")
 
 
 def main(config, arguments):
     command, *names = arguments or [None]
     if command not in COMMANDS:
-        raise ValueError(
+        raise UserError(
             f"Unknown command {command!r}. Known: {', '.join(COMMANDS)}, as in `python "
             "-m npid_tf.index add --export_dir=DIR FILES`."
         )
     if config.export_dir is None:
-        raise ValueError("Of which export? Pass --export_dir=DIR.")
+        raise UserError("Of which export? Pass --export_dir=DIR.")
     if command in ("add", "remove") and not names:
-        raise ValueError(f"What to {command}? Pass files after the flags.")
+        raise UserError(f"What to {command}? Pass files after the flags.")
     COMMANDS[command](config.export_dir, names)
 
 

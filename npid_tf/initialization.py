@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 
 
@@ -25,7 +26,7 @@ def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
     vectors = embed(encoder, dataset, bank.num_instances, training=True)
     missing = np.isnan(vectors[:, 0])
     if missing.any():
-        raise ValueError(
+        raise UserError(
             "`dataset` must hold every index once. Missing: "
             f"{int(missing.sum())} of {bank.num_instances}."
         )

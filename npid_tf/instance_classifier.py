@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.npid import NPID
 from npid_tf.recent_rows import RecentRows
 
@@ -38,7 +39,7 @@ class InstanceClassifier(NPID):
         name="instance_classifier",
     ):
         if loss.smoothing and not bank.num_neighbors:
-            raise ValueError(
+            raise UserError(
                 "Smoothed labels need rows with neighbors: "
                 "LearnedRows(..., num_neighbors=K). "
                 f"Received: smoothing={loss.smoothing}, num_neighbors=0."
@@ -51,7 +52,7 @@ class InstanceClassifier(NPID):
     def compile(self, optimizer="sgd", jit_compile=False, **kwargs):
         """As NPID's. Raises ValueError for XLA with RecentRows as well."""
         if jit_compile and isinstance(self.bank, RecentRows):
-            raise ValueError(
+            raise UserError(
                 "`jit_compile` is not supported with `RecentRows`: XLA cannot tell "
                 "beforehand how many rows a step visits anew. Leave it out."
             )

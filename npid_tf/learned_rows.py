@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import chunk_size
 from npid_tf.sharded_bank import ShardedMemoryBank
 
@@ -43,7 +44,7 @@ class LearnedRows(ShardedMemoryBank):
             num_instances, embedding_dim, momentum, initializer, seed, name=name
         )
         if not 0 <= num_neighbors < num_instances:
-            raise ValueError(
+            raise UserError(
                 "`num_neighbors` must be in [0, num_instances). Received: "
                 f"num_neighbors={num_neighbors}, num_instances={num_instances}."
             )

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 from npid_tf.initialization import INITIALIZERS
 
 ROWS_AT_ONCE = 65_536
@@ -45,18 +46,18 @@ class MemoryBank(keras.layers.Layer):
     ):
         super().__init__(name=name, trainable=False, dtype="float32")
         if num_instances < 2:
-            raise ValueError(
+            raise UserError(
                 f"`num_instances` must be at least 2. Received: {num_instances}."
             )
         if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must be in [0, 1). Received: {momentum}.")
+            raise UserError(f"`momentum` must be in [0, 1). Received: {momentum}.")
         if initializer not in INITIALIZERS:
-            raise ValueError(
+            raise UserError(
                 f"Unknown initializer {initializer!r}. Known: "
                 f"{', '.join(INITIALIZERS)}."
             )
         if row_dtype not in ("float32", "bfloat16"):
-            raise ValueError(
+            raise UserError(
                 f"Unknown row_dtype {row_dtype!r}. Known: float32, bfloat16."
             )
         self.num_instances = num_instances
@@ -229,7 +230,7 @@ class MemoryBank(keras.layers.Layer):
             shape = (self.num_instances, weight.shape[1])
             found = tuple(store[name].shape)
             if found != shape:
-                raise ValueError(
+                raise UserError(
                     f"The file holds a bank of shape {found}. Expected: {shape}."
                 )
             self.write(0, np.asarray(store[name]), weight)

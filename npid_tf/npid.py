@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -40,7 +41,7 @@ class NPID(keras.Model):
     ):
         super().__init__(name=name)
         if encoder.output_shape[-1] != bank.embedding_dim:
-            raise ValueError(
+            raise UserError(
                 "`bank` must have the encoder's dimension. Received: "
                 f"{bank.embedding_dim}, and an encoder of {encoder.output_shape[-1]}."
             )
@@ -74,7 +75,7 @@ class NPID(keras.Model):
         """
         for argument in ("loss", "metrics", "weighted_metrics", "loss_weights"):
             if kwargs.get(argument) is not None:
-                raise ValueError(
+                raise UserError(
                     f"NPID takes its loss when it is made; `{argument}` must be None."
                 )
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -176,14 +177,14 @@ class NPID(keras.Model):
 def _unpack(data):
     images, indices, weights = keras.utils.unpack_x_y_sample_weight(data)
     if indices is None or weights is not None:
-        raise ValueError(
+        raise UserError(
             "NPID trains on batches of (images, indices), where `indices` number the "
             "images. Received: "
             + ("images alone." if indices is None else "sample weights as well.")
         )
     indices = tf.convert_to_tensor(indices)  # NumPy's, where a batch is run eagerly.
     if not indices.dtype.is_integer:
-        raise ValueError(
+        raise UserError(
             "`indices` must be integers, the number of each image. Received: "
             f"{indices.dtype.name}."
         )
@@ -209,7 +210,7 @@ def _check_for_replicas(optimizer, jit_compile, steps_per_execution):
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm"):
         if getattr(inner, name, None):
-            raise ValueError(
+            raise UserError(
                 f"The optimizer's `{name}` is not supported on more than one replica: "
                 "Keras applies it to each replica's own gradients. Use one device, or "
                 "leave it out."
@@ -219,7 +220,7 @@ def _check_for_replicas(optimizer, jit_compile, steps_per_execution):
         ("steps_per_execution", steps_per_execution > 1),
     ):
         if value:
-            raise ValueError(
+            raise UserError(
                 f"`{name}` is not supported on more than one replica: TensorFlow does "
                 "not run the replicas' exchange inside it. Use one device, or leave it "
                 "out."

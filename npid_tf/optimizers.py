@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from npid_tf.errors import UserError
+
 
 @keras.saving.register_keras_serializable("npid_tf")
 class Muon(keras.optimizers.Muon):
@@ -51,7 +53,7 @@ def build_optimizer(name, learning_rate, momentum=0.9, accumulation_steps=1):
             adam_weight_decay=None,
             gradient_accumulation_steps=accumulation,
         )
-    raise ValueError(f"Unknown optimizer {name!r}. Known: sgd, muon.")
+    raise UserError(f"Unknown optimizer {name!r}. Known: sgd, muon.")
 
 
 # Of the rate for matrices, whose entries move by a fifth of it.

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from npid_tf import replicas
 from npid_tf.bank_files import other_weights
+from npid_tf.errors import UserError
 from npid_tf.learned_rows import LearnedRows
 from npid_tf.skipped_updates import skip_updates
 
@@ -51,7 +52,7 @@ class RecentRows(LearnedRows):
             name=name,
         )
         if not 1 <= num_recent <= num_instances:
-            raise ValueError(
+            raise UserError(
                 "`num_recent` must be in [1, num_instances]. Received: "
                 f"num_recent={num_recent}, num_instances={num_instances}."
             )
@@ -181,12 +182,12 @@ def build_rows(
             num_instances, embedding_dim, num_neighbors=num_neighbors, **arguments
         )
     if num_neighbors:
-        raise ValueError(
+        raise UserError(
             "`recent_negatives` and `label_smoothing` do not go together: a row's "
             "neighbors may not be among the recent ones. Set one of them alone."
         )
     if not batch_size <= num_recent <= num_instances:
-        raise ValueError(
+        raise UserError(
             "`recent_negatives` must be at least `batch_size` and at most the number "
             f"of images. Received: recent_negatives={num_recent}, "
             f"batch_size={batch_size}, {num_instances} images."

@@ -2,6 +2,8 @@
 
 import keras
 
+from npid_tf.errors import UserError
+
 
 def build_schedule(
     name,
@@ -29,7 +31,7 @@ def build_schedule(
     """
     if name == "cosine":
         if warmup_epochs >= num_epochs:
-            raise ValueError(
+            raise UserError(
                 "`warmup_epochs` must be less than the epochs of the run. Received: "
                 f"warmup_epochs={warmup_epochs}, epochs={num_epochs}."
             )
@@ -42,7 +44,7 @@ def build_schedule(
         )
     if name == "step":
         if warmup_epochs:
-            raise ValueError(
+            raise UserError(
                 "`warmup_epochs` needs the schedule cosine. Received: schedule=step, "
                 f"warmup_epochs={warmup_epochs}."
             )
@@ -53,4 +55,4 @@ def build_schedule(
         return keras.optimizers.schedules.PiecewiseConstantDecay(
             [-1, *last_steps], [learning_rate, *rates]
         )
-    raise ValueError(f"Unknown schedule {name!r}. Known: cosine, step.")
+    raise UserError(f"Unknown schedule {name!r}. Known: cosine, step.")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.data.decode import decode, pixels
+from npid_tf.errors import UserError
 from npid_tf.serving.gallery import write_gallery
 from npid_tf.serving.image_files import describe_encoders, embed_files, load_encoder
 from npid_tf.serving.live_files import read_contents
@@ -36,14 +37,14 @@ def search(export_dir, image_paths, k, uri=None):
         index = MilvusIndex(uri, newest["encoder_hash"])
     stats = index.stats()
     if not 1 <= k <= stats["items"]:
-        raise ValueError(
+        raise UserError(
             f"`k` must be in [1, {stats['items']}], the images in the index. "
             f"Received: {k}."
         )
     encoder = load_encoder(export_dir, stats["encoder_hash"])
     embeddings, good, bad = embed_files(encoder, image_paths)
     if bad:
-        raise ValueError("\n".join(bad.values()))
+        raise UserError("\n".join(bad.values()))
     embeddings = embeddings[[good.index(path) for path in image_paths]]
     ids, similarities, exact = index.search(embeddings, k)
     results = [
@@ -71,7 +72,7 @@ def _how(stats, exact):
 def main(config, arguments):
     image_paths = [*config.image, *arguments]
     if config.export_dir is None or not image_paths:
-        raise ValueError("Pass --export_dir=DIR and --image=FILE, one or more.")
+        raise UserError("Pass --export_dir=DIR and --image=FILE, one or more.")
     check_engine(config.engine, config.uri)
     uri = config.uri if config.engine == "milvus" else None
     results, how = search(config.export_dir, image_paths, min(config.k), uri)

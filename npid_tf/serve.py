@@ -8,6 +8,7 @@ import dataclasses
 
 from npid_tf import build
 from npid_tf.command_line import run
+from npid_tf.errors import MissingPackageError, UserError
 from npid_tf.serving.limits import Limits
 from npid_tf.serving.milvus_index import check_engine
 
@@ -25,7 +26,7 @@ def serve(config, started=None, poll_seconds=1.0):
         ImportError: without the extra `serving`.
     """
     if config.export_dir is None:
-        raise ValueError("What to serve? Pass --export_dir=DIR.")
+        raise UserError("What to serve? Pass --export_dir=DIR.")
     check_engine(config.engine, config.uri)
     try:
         import uvloop
@@ -35,7 +36,7 @@ def serve(config, started=None, poll_seconds=1.0):
         from npid_tf.serving.server import run_server
         from npid_tf.serving.service import Service
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f"The server needs more packages ({error}): pip install 'npid_tf[serving]'."
         ) from error
 
@@ -73,7 +74,7 @@ def serve(config, started=None, poll_seconds=1.0):
 
 def main(config, arguments):
     if arguments:
-        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+        raise UserError(f"Unexpected arguments: {' '.join(arguments)}.")
 
     def tell(port, grpc_port, stop):
         host = f"[{config.host}]" if ":" in config.host else config.host

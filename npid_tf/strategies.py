@@ -7,6 +7,7 @@ import subprocess
 
 import tensorflow as tf
 
+from npid_tf.errors import FileError, UserError
 from npid_tf.memory_bank import MemoryBank
 from npid_tf.sharded_bank import ShardedMemoryBank
 
@@ -22,7 +23,7 @@ def build_strategy(name):
     name, or where nothing tells of the workers.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"Unknown strategy {name!r}. Known: {', '.join(STRATEGIES)}.")
+        raise UserError(f"Unknown strategy {name!r}. Known: {', '.join(STRATEGIES)}.")
     if name == "multi_worker" or (name == "auto" and _has_workers()):
         return _multi_worker_strategy()
     return build_local_strategy(name)
@@ -47,7 +48,7 @@ def _mirrored_strategy(devices):
 @functools.cache
 def _multi_worker_strategy():
     if not _has_workers():
-        raise ValueError(
+        raise UserError(
             "--strategy=multi_worker needs to know the workers. Set TF_CONFIG for each "
             "process (see export/), or start it with Slurm's srun."
         )
@@ -57,7 +58,7 @@ def _multi_worker_strategy():
         config = json.loads(os.environ["TF_CONFIG"])
         address = config["cluster"][config["task"]["type"]][config["task"]["index"]]
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             'TF_CONFIG must be like {"cluster": {"worker": ["host1:port", "host2:port'
             '"]}, "task": {"type": "worker", "index": 0}}, with another index for each '
             f"worker. Received: {os.environ['TF_CONFIG']}"
@@ -65,7 +66,7 @@ def _multi_worker_strategy():
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise OSError(
+        raise FileError(
             f"The worker at {address} did not find the others: {error.message}"
         ) from error
 
@@ -96,7 +97,7 @@ def choose_placement(name, num_instances, embedding_dim, row_dtype, strategy):
     if name in PLACEMENTS:
         return PLACEMENTS[name]
     if name != "auto":
-        raise ValueError(
+        raise UserError(
             f"Unknown bank_placement {name!r}. Known: auto, {', '.join(PLACEMENTS)}."
         )
     num_bytes = num_instances * embedding_dim * tf.as_dtype(row_dtype).size
@@ -112,7 +113,7 @@ def device_memory(strategy):
         try:
             lines = subprocess.check_output([*query, "--format=csv,noheader,nounits"])
         except (OSError, subprocess.CalledProcessError) as error:
-            raise ValueError(
+            raise UserError(
                 "nvidia-smi does not tell the memory of the GPUs. Pass "
                 f"--bank_placement=replicated or sharded. Received: {error}"
             ) from error

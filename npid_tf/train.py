@@ -22,6 +22,7 @@ from npid_tf.command_line import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.data.source import check_same_classes
+from npid_tf.errors import UserError
 from npid_tf.health import Health
 from npid_tf.initialization import initialize_by_forward_pass
 from npid_tf.neighbors import RefreshNeighbors
@@ -172,7 +173,7 @@ def print_plan(config, source, model, strategy, steps):
 
 def main(config, arguments):
     if arguments:
-        raise ValueError(f"Unexpected arguments: {' '.join(arguments)}.")
+        raise UserError(f"Unexpected arguments: {' '.join(arguments)}.")
     with workers.ending_together(build_strategy(config.strategy)):
         train(config)
 

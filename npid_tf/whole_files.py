@@ -1,26 +1,79 @@
-"""Files that are there whole or not at all."""
+"""The one way to write: files and folders that are there whole or not at all.
+
+What is written lies beside its place until all of it is on disk, and is then renamed;
+the folder that holds the name is put on disk too, so that a power cut takes nothing
+back that was reported as done.
+"""
 
 import contextlib
 import os
+import shutil
 
 
 @contextlib.contextmanager
 def open_whole(path, mode="w"):
-    """A new file to write, beside `path`, which takes its place if all goes well.
+    """A new file to write, which takes its place at `path` if all goes well.
 
-    Makes the folders that lack. Text is UTF-8. The file is on disk, not only on its
-    way there, before the old one goes. Raises OSError as `open` does.
+    Makes the folders that are missing. Text is UTF-8. Raises OSError as `open` does.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     partial = f"{path}.partial"
-    with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
+    sync_folder(os.path.dirname(path) or ".")
 
 
 def write_whole(path, text):
     """Writes a text file by `open_whole`."""
     with open_whole(path) as file:
         file.write(text)
+
+
+@contextlib.contextmanager
+def whole_folder(path):
+    """A new folder to fill, which takes its place at `path` if all goes well.
+
+    Yields the folder to fill, which lies beside `path`; what a process that was killed
+    left there goes. `path` must not exist at the end: version it by its name. Raises
+    OSError.
+    """
+    parent = os.path.dirname(os.path.abspath(path))
+    partial = os.path.join(parent, f".{os.path.basename(path)}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    os.makedirs(partial)
+    try:
+        yield partial
+        move_folder(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def move_folder(partial, path):
+    """Puts all of the folder `partial` on disk, then renames it to `path`."""
+    for directory, _, names in os.walk(partial):
+        for name in names:
+            _sync(os.path.join(directory, name), os.O_RDONLY)
+        sync_folder(directory)
+    os.rename(partial, path)
+    sync_folder(os.path.dirname(os.path.abspath(path)))
+
+
+def sync_folder(path):
+    """Puts the names in a folder on disk."""
+    _sync(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+
+
+def _sync(path, flags):
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

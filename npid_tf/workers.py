@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import is_of_user
 
 
 def is_multi_worker(strategy):
@@ -72,16 +73,18 @@ def _exchange(strategy, function):
 def ending_together(strategy):
     """Ends this process where another worker is lost, with exit status 1.
 
-    Without the lost worker no collective operation ends, those of an orderly exit
-    included; so the process is ended at once, after a line that says why.
+    The user's own mistake ends it with 2. Without the lost worker no collective
+    operation ends, those of an orderly exit included; so the process is ended at once,
+    after a line that says why.
     """
     try:
         yield
     except BaseException as error:
         if not is_multi_worker(strategy):
             raise
-        if isinstance(error, SystemExit) and not error.code:
+        if isinstance(error, SystemExit):
             raise
+        status = 1
         if isinstance(error, LOST):
             print(
                 "Error: another worker was lost, so this one ends too. Start all "
@@ -89,13 +92,14 @@ def ending_together(strategy):
                 f"{error.message.splitlines()[0]}",
                 file=sys.stderr,
             )
-        elif isinstance(error, (ValueError, OSError, ImportError)):
+        elif is_of_user(error):
             print(f"Error: {error}", file=sys.stderr)
+            status = 2
         else:
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(status)
 
 
 # What collective operations raise when a peer is gone.

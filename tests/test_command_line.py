@@ -99,7 +99,7 @@ def test_a_users_error_ends_in_one_line(tmp_path):
     workdir = tmp_path / "run"
     arguments = ("--loss=typo", "--width=4", "--image_size=8", f"--workdir={workdir}")
     ended = run_train(*arguments)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
         "Error: Unknown loss 'typo'. Known: nonparametric_softmax, nce, "
         "sampled_softmax, instance_classifier."

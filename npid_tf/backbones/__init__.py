@@ -12,6 +12,7 @@ from npid_tf.backbones.alexnet import alexnet
 from npid_tf.backbones.resnet import resnet
 from npid_tf.backbones.resnet_cifar import resnet18_cifar
 from npid_tf.backbones.vgg import vgg16
+from npid_tf.errors import UserError
 
 BACKBONES = {
     "resnet18": functools.partial(resnet, blocks=(2, 2, 2, 2), bottleneck=False),
@@ -33,7 +34,7 @@ def build_backbone(name, image_size, width=64):
     resnet18_cifar alone. Raises ValueError for an unknown name, listing the known.
     """
     if name not in BACKBONES:
-        raise ValueError(f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}.")
+        raise UserError(f"Unknown backbone {name!r}. Known: {', '.join(BACKBONES)}.")
     if name == "resnet18_cifar":
         return BACKBONES[name](image_size, width=width)
     return BACKBONES[name](image_size)

@@ -3,6 +3,7 @@
 import keras
 
 from npid_tf.backbones.vgg import fully_connected, plain_convolution
+from npid_tf.errors import UserError
 
 
 def alexnet(image_size, is_normalized):
@@ -13,7 +14,7 @@ def alexnet(image_size, is_normalized):
     there. Raises ValueError for images below 63 pixels.
     """
     if image_size < 63:
-        raise ValueError(f"alexnet needs `image_size` >= 63. Received: {image_size}.")
+        raise UserError(f"alexnet needs `image_size` >= 63. Received: {image_size}.")
     images = keras.Input([image_size, image_size, 3])
     x, index = keras.layers.ZeroPadding2D(2)(images), 0
     # (channels, kernel size, stride, max pooling after it)

@@ -3,6 +3,7 @@
 import keras
 
 from npid_tf.backbones.resnet import batch_norm
+from npid_tf.errors import UserError
 
 
 def vgg16(image_size, is_normalized):
@@ -13,7 +14,7 @@ def vgg16(image_size, is_normalized):
     there. Raises ValueError for images below 32 pixels.
     """
     if image_size < 32:
-        raise ValueError(f"vgg16 needs `image_size` >= 32. Received: {image_size}.")
+        raise UserError(f"vgg16 needs `image_size` >= 32. Received: {image_size}.")
     images = keras.Input([image_size, image_size, 3])
     x, number = images, 0
     stages = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from npid_tf.data.source import RandomAccess
+from npid_tf.errors import UserError
 
 
 def from_arrays(images, labels=None, class_names=None, name="arrays", targets=None):
@@ -32,18 +33,18 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3, 4):
-        raise ValueError(
+        raise UserError(
             "`images` must be uint8 [num_instances, height, width, 1, 3 or 4]. "
             f"Received: {images.dtype} {list(images.shape)}."
         )
     if not len(images):
-        raise ValueError(f"{name} holds no images.")
+        raise UserError(f"{name} holds no images.")
     if labels is not None:
         labels = np.asarray(labels)
         if labels.shape != (len(images),) or not np.issubdtype(
             labels.dtype, np.integer
         ):
-            raise ValueError(
+            raise UserError(
                 f"`labels` must be integers [{len(images)}], one per image. "
                 f"Received: {labels.dtype} {list(labels.shape)}."
             )
@@ -52,7 +53,7 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
         targets = np.asarray(targets)
         is_known = np.isin(targets, (1, 0, -1)).all()
         if targets.ndim != 2 or len(targets) != len(images) or not is_known:
-            raise ValueError(
+            raise UserError(
                 f"`targets` must be 1, 0 or -1, [{len(images)}, num_classes]. "
                 f"Received: {targets.dtype} {list(targets.shape)}."
             )
@@ -82,7 +83,7 @@ def load_npz(path, split):
     split: `train`, or a part of it as in `train[:80%]`.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"No file {path}. Expected an .npz file with `images`.")
+        raise UserError(f"No file {path}. Expected an .npz file with `images`.")
     try:
         with np.lib.npyio.NpzFile(path) as arrays:
             images = arrays["images"]
@@ -91,13 +92,13 @@ def load_npz(path, split):
                 for name in ("labels", "targets")
             )
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} must be an .npz file with an array `images` and, optionally, "
             f"`labels` or `targets`. Received: {error}"
         ) from error
     for name, values in (("labels", labels), ("targets", targets)):
         if values is not None and values.shape[:1] != images.shape[:1]:
-            raise ValueError(
+            raise UserError(
                 f"{path} must hold one {name[:-1]} per image. Received: `images` "
                 f"{list(images.shape)}, `{name}` {list(values.shape)}."
             )
@@ -124,13 +125,13 @@ def split_indices(num_examples, split):
     try:
         parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(infos)
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"Unknown split {split!r}. Known: {', '.join(num_examples)}, and parts of "
             "them such as train[:80%]."
         ) from error
     if len(parts) != 1:
-        raise ValueError(f"`split` must name one part. Received: {split!r}.")
+        raise UserError(f"`split` must name one part. Received: {split!r}.")
     part = slice(parts[0].from_, parts[0].to)
     if not len(range(num_examples[parts[0].splitname])[part]):
-        raise ValueError(f"Split {split!r} holds no images.")
+        raise UserError(f"Split {split!r} holds no images.")
     return {parts[0].splitname: part}

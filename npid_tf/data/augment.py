@@ -18,6 +18,7 @@ from npid_tf.data.crop import NUM_DRAWS as CROP_DRAWS
 from npid_tf.data.draws import uniform_draws
 from npid_tf.data.lighting import NUM_DRAWS as LIGHTING_DRAWS
 from npid_tf.data.lighting import random_lighting
+from npid_tf.errors import UserError
 
 HUE_AND_SATURATION = {"hsv": color.hsv, "yiq": color.yiq}
 
@@ -73,7 +74,7 @@ def build_augmentation(name, jitter="hsv"):
     square. Raises ValueError for an unknown name.
     """
     if jitter not in HUE_AND_SATURATION:
-        raise ValueError(
+        raise UserError(
             f"Unknown jitter {jitter!r}. Known: {', '.join(HUE_AND_SATURATION)}."
         )
     if jitter == "yiq":
@@ -110,7 +111,7 @@ def build_augmentation(name, jitter="hsv"):
         "none": Augmentation(None, ()),
     }
     if name not in augmentations:
-        raise ValueError(
+        raise UserError(
             f"Unknown augmentation {name!r}. Known: {', '.join(augmentations)}."
         )
     return augmentations[name]

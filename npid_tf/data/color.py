@@ -5,6 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.errors import MissingPackageError
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as in PIL and torchvision
 GRAY = np.tile(np.float32(LUMA), (3, 1))  # As a matrix on (red, green, blue).
 NUM_DRAWS = 6
@@ -131,7 +133,7 @@ def addons():
             warnings.simplefilter("ignore")
             import tensorflow_addons as tfa
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "--jitter=yiq needs TensorFlow Addons: pip install 'npid_tf[addons]' "
             "(Python 3.11), or use --jitter=hsv."
         ) from error

@@ -11,6 +11,7 @@ import tensorflow as tf
 from npid_tf.data.arrays import split_indices
 from npid_tf.data.decode import decode
 from npid_tf.data.source import RandomAccess, check_unchanged
+from npid_tf.errors import UserError
 from npid_tf.whole_files import open_whole
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -66,12 +67,12 @@ def load_folder(directory, split="train", manifest_path=None, skip_corrupt=False
 def _list_images(directory):
     """{path relative to directory: bytes}, sorted by path."""
     if not os.path.isdir(directory):
-        raise ValueError(f"No folder {directory}. --dataset=folder:DIR needs one.")
+        raise UserError(f"No folder {directory}. --dataset=folder:DIR needs one.")
     files, folders = {}, {}
     for root, _, names in os.walk(directory, onerror=_raise, followlinks=True):
         first = folders.setdefault(os.path.realpath(root), root)
         if first != root:
-            raise ValueError(
+            raise UserError(
                 f"{root} and {first} are the same folder, by a symbolic link, and "
                 "would number its images twice. Remove one of them."
             )
@@ -82,7 +83,7 @@ def _list_images(directory):
                 size = os.path.getsize(path) if os.path.exists(path) else 0
                 files[os.path.relpath(path, directory)] = size
     if not files:
-        raise ValueError(
+        raise UserError(
             f"No images in {directory}. Expected files ending in "
             f"{', '.join(EXTENSIONS)}, there or in sub-folders."
         )
@@ -90,7 +91,7 @@ def _list_images(directory):
 
 
 def _raise(error):
-    raise ValueError(f"Cannot read {error.filename}: {error.strerror}.") from error
+    raise UserError(f"Cannot read {error.filename}: {error.strerror}.") from error
 
 
 def _make_manifest(directory, files, skip_corrupt):
@@ -107,14 +108,14 @@ def _make_manifest(directory, files, skip_corrupt):
         good = list(pool.map(decodes, files))
     corrupt = [path for path, is_good in zip(files, good, strict=True) if not is_good]
     if corrupt and not skip_corrupt:
-        raise ValueError(
+        raise UserError(
             f"{len(corrupt)} of {len(files)} files in {directory} do not decode as "
             f"JPEG, PNG, BMP or GIF: {_first(corrupt)}. Repair or remove them, or pass "
             "--skip_corrupt to train without them."
         )
     paths = [path for path, is_good in zip(files, good, strict=True) if is_good]
     if not paths:
-        raise ValueError(f"No file in {directory} decodes as an image.")
+        raise UserError(f"No file in {directory} decodes as an image.")
     return {
         "paths": paths,
         "sizes": {path: files[path] for path in paths},

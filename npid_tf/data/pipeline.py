@@ -5,6 +5,7 @@ import tensorflow as tf
 from npid_tf.data.crop import NUM_DRAWS, crop_and_resize, random_box
 from npid_tf.data.decode import crop, pixels
 from npid_tf.data.preprocess import preprocess_for_eval
+from npid_tf.errors import UserError
 
 # Larger images fill the cache one by one, and many at once would fill the memory.
 LARGEST_SMALL = 64
@@ -47,7 +48,7 @@ def make_train_dataset(
     """
     steps_per_epoch(source.num_instances, batch_size)  # Raises for too large a batch.
     if batch_size % (num_workers * batches_per_step):
-        raise ValueError(
+        raise UserError(
             "`batch_size` must be a multiple of the number of devices. Received: "
             f"batch_size={batch_size}, {num_workers} workers with {batches_per_step} "
             "devices each."
@@ -112,7 +113,7 @@ def make_train_dataset(
 def steps_per_epoch(num_instances, batch_size):
     """Whole batches in an epoch. Raises ValueError where a batch is larger than all."""
     if batch_size > num_instances:
-        raise ValueError(
+        raise UserError(
             f"`batch_size` must be at most the number of images. Received: "
             f"batch_size={batch_size}, {num_instances} images."
         )

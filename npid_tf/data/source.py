@@ -15,6 +15,8 @@ handles into uint8 [batch, height, width, 3] at once, else None.
 
 import tensorflow as tf
 
+from npid_tf.errors import UserError
+
 
 class RandomAccess:
     """Images that `read(index)` returns, index: int64 scalar tensor.
@@ -68,7 +70,7 @@ def check_same_classes(source, eval_source):
     """Raises ValueError where two sources number different classes."""
     names, eval_names = source.class_names, eval_source.class_names
     if None not in (names, eval_names) and names != eval_names:
-        raise ValueError(
+        raise UserError(
             "The images to classify must have the classes of the training images. "
             f"Received: {_abridged(eval_names)}, expected {_abridged(names)}."
         )
@@ -86,7 +88,7 @@ def check_unchanged(saved, current):
         if saved.get(key) != current.get(key)
     ]
     if changes:
-        raise ValueError(
+        raise UserError(
             "The data differ from those the checkpoint was trained on: "
             f"{'; '.join(changes)}. Row i of the bank belongs to image i of the old "
             "data: restore the old data, or start in a new --workdir."

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from npid_tf.data.arrays import from_arrays
+from npid_tf.errors import UserError
 
 # Below this many bytes of decoded pixels, a data set is kept decoded in memory.
 IN_MEMORY_BYTES = 2 << 30
@@ -26,26 +27,26 @@ def load_tfds(name, split, data_dir=None):
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError as error:
-        raise ValueError(
+        raise UserError(
             f"Unknown TFDS data set {name!r}; see tensorflow.org/datasets/catalog."
         ) from error
     if not builder.is_prepared():
-        raise ValueError(
+        raise UserError(
             f"{name} is not prepared in {builder.data_path}. Pass its --data_dir, or "
             f"prepare it with `tfds build {name} --data_dir=DIR`."
         )
     try:
         num_instances = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"Unknown split {split!r} of {name}. Known: "
             f"{', '.join(builder.info.splits)}, and parts of them such as train[:90%]."
         ) from error
     if not num_instances:
-        raise ValueError(f"Split {split!r} of {name} holds no images.")
+        raise UserError(f"Split {split!r} of {name} holds no images.")
     features = builder.info.features
     if "image" not in features:
-        raise ValueError(
+        raise UserError(
             f"{name} has no feature `image`. Its features: {', '.join(features)}."
         )
     shape = features["image"].shape

@@ -7,6 +7,8 @@ import xml.etree.ElementTree
 import numpy as np
 from PIL import Image
 
+from npid_tf.errors import UserError
+
 VOID = 255  # In a mask: pixels that do not count.
 
 
@@ -58,7 +60,7 @@ def load_voc(directory, splits, task):
     }
     class_names = sorted({name for note in notes.values() for name, _, _ in note})
     if not class_names:
-        raise ValueError(f"No object in any annotation of {directory}.")
+        raise UserError(f"No object in any annotation of {directory}.")
     images = {
         number: _image(directory, number, note, class_names, task)
         for number, note in notes.items()
@@ -69,11 +71,11 @@ def load_voc(directory, splits, task):
 def _read_list(directory, task, split):
     path = os.path.join(directory, "ImageSets", task, f"{split}.txt")
     if not os.path.isfile(path):
-        raise ValueError(f"No file {path}. --voc_dir must be in the format of VOC.")
+        raise UserError(f"No file {path}. --voc_dir must be in the format of VOC.")
     with open(path, encoding="utf-8") as file:
         numbers = file.read().split()
     if not numbers:
-        raise ValueError(f"{path} lists no image.")
+        raise UserError(f"{path} lists no image.")
     return numbers
 
 
@@ -95,7 +97,7 @@ def _read_annotation(directory, number):
         ]
     except (OSError, xml.etree.ElementTree.ParseError, TypeError, ValueError,
             AttributeError) as error:  # fmt: skip
-        raise ValueError(f"Cannot read the annotation {path}: {error}.") from error
+        raise UserError(f"Cannot read the annotation {path}: {error}.") from error
 
 
 def _image(directory, number, note, class_names, task):
@@ -103,7 +105,7 @@ def _image(directory, number, note, class_names, task):
     mask_path = os.path.join(directory, "SegmentationClass", f"{number}.png")
     for needed in (path, mask_path)[: 1 + (task == "Segmentation")]:
         if not os.path.isfile(needed):
-            raise ValueError(f"No file {needed}, which ImageSets/{task} lists.")
+            raise UserError(f"No file {needed}, which ImageSets/{task} lists.")
     # VOC counts pixels from 1, and a box's last ones belong to it.
     boxes = np.array([box for _, box, _ in note], np.float32).reshape(-1, 4)
     return VocImage(

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from npid_tf.errors import UserError
+
 NUM_PAIRS = 50_000
 
 
@@ -14,7 +16,7 @@ def alignment(embeddings, positives):
     """
     embeddings, positives = np.asarray(embeddings), np.asarray(positives)
     if embeddings.shape != positives.shape or not embeddings.size:
-        raise ValueError(
+        raise UserError(
             "`embeddings` and `positives` must be [num_pairs, dim], one pair or more. "
             f"Received: {list(embeddings.shape)} and {list(positives.shape)}."
         )
@@ -38,7 +40,7 @@ def uniformity(embeddings, num_pairs=NUM_PAIRS, seed=0):
     embeddings = np.asarray(embeddings)
     num_rows = len(embeddings)
     if num_rows < 2:
-        raise ValueError(f"Uniformity needs two embeddings. Received: {num_rows}.")
+        raise UserError(f"Uniformity needs two embeddings. Received: {num_rows}.")
     random = np.random.default_rng(seed)
     first = random.integers(0, num_rows, num_pairs)
     # Any row but the first one of the pair, each with the same probability.

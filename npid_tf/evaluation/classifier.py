@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 from npid_tf.schedules import build_schedule
 
 
@@ -103,7 +104,7 @@ def train_classifier(
     )
     loss = history.history["loss"][-1]
     if not tf.math.is_finite(loss):
-        raise ValueError(
+        raise UserError(
             f"The loss became {loss}: training diverged. The learning rate was "
             f"{learning_rate}; a smaller --probe_batch_size makes it smaller."
         )

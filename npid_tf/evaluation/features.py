@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 
+from npid_tf.errors import FileError
 from npid_tf.evaluation.embed import embed_batches
 
 # A part is written when it has one of these, so an interruption costs no more.
@@ -65,7 +66,7 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
                 os.replace(_path(parts, f".{name}"), _path(directory, name))
             shutil.rmtree(parts)
         except OSError as error:
-            raise OSError(
+            raise FileError(
                 f"Could not write features to {directory}: {error}. Free some space "
                 "and run the same command again: it goes on from here."
             ) from error

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from npid_tf.errors import UserError
+
 # The similarities of a thread, in bytes: 4 x the product of the two. A power of two
 # for the second makes the matrix product slower, its rows then share cache lines.
 QUERIES_AT_ONCE = 256
@@ -38,7 +40,7 @@ def nearest(queries, vectors, k):
         ValueError: where k is more than there are rows, or a number is not finite.
     """
     if k < 1:
-        raise ValueError(f"`k` must be at least 1. Received: {k}.")
+        raise UserError(f"`k` must be at least 1. Received: {k}.")
     queries = _finite(queries, "queries")
     best = np.full([len(queries), k], WORST)
     num_rows = 0
@@ -56,7 +58,7 @@ def nearest(queries, vectors, k):
                 pass  # Raises what was raised in a thread.
             num_rows += len(rows)
     if k > num_rows:
-        raise ValueError(f"`k` must be at most the {num_rows} rows. Received: {k}.")
+        raise UserError(f"`k` must be at most the {num_rows} rows. Received: {k}.")
     best.sort(axis=1)
     return _unpack(best[:, ::-1])
 
@@ -64,7 +66,7 @@ def nearest(queries, vectors, k):
 def _finite(array, name):
     array = np.asarray(array, np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` must be finite. Received NaN or infinity.")
+        raise UserError(f"`{name}` must be finite. Received NaN or infinity.")
     return array
 
 
@@ -178,7 +180,7 @@ def knn_accuracy(
         ValueError: where a k is more than there are rows, or labels are missing.
     """
     if query_labels is None or labels is None:
-        raise ValueError(MISSING_LABELS)
+        raise UserError(MISSING_LABELS)
     similarities, neighbors = nearest(queries, vectors, max(k_values))
     num_classes = int(max(labels.max(), query_labels.max())) + 1
 

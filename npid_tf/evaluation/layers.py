@@ -4,6 +4,8 @@ import math
 
 import keras
 
+from npid_tf.errors import UserError
+
 # The dimension that the field's protocols pool each stage to (Goyal et al. 2019); for
 # ResNet-50 at 224 pixels it is reached exactly.
 BUDGETS = {"conv1": 9216, "conv2": 9216, "conv3": 8192, "conv4": 9216, "conv5": 8192}
@@ -47,7 +49,7 @@ def pooled_layers(encoder, names):
     known = (*stages, "features", "embedding")
     for name in names:
         if name not in known:
-            raise ValueError(
+            raise UserError(
                 f"Unknown layer {name!r} of the encoder. Known: {', '.join(known)}."
             )
     x = encoder.input

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.layers import pooled_layers
 
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "features")
@@ -45,9 +46,7 @@ PRESETS = {
 def get_preset(name):
     """The `Preset` called `name`. Raises ValueError for an unknown one."""
     if name not in PRESETS:
-        raise ValueError(
-            f"Unknown linear_preset {name!r}. Known: {', '.join(PRESETS)}."
-        )
+        raise UserError(f"Unknown linear_preset {name!r}. Known: {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 

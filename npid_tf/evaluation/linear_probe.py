@@ -9,6 +9,7 @@ import numpy as np
 import scipy.optimize
 from scipy.special import log_softmax
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.accuracy import count_hits
 
 # Penalties that are tried, the strongest first: each starts where the last one ended.
@@ -39,7 +40,7 @@ def sweep(vectors, labels, num_classes, seed=0, weight_decays=WEIGHT_DECAYS):
     Raises ValueError for fewer than two rows.
     """
     if len(vectors) < 2:
-        raise ValueError(f"A probe needs 2 images or more. Received: {len(vectors)}.")
+        raise UserError(f"A probe needs 2 images or more. Received: {len(vectors)}.")
     num_held_out = max(1, round(HELD_OUT * len(vectors)))
     is_learned = np.ones(len(vectors), bool)
     held_out = np.random.default_rng(seed).permutation(len(vectors))[:num_held_out]

@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.svm import COSTS, FOLDS, class_scores, cross_validated, fit_svm
 
 NUM_DRAWS = 5
@@ -42,7 +43,7 @@ def low_shot(
         ValueError: where a class has fewer than k images, or for an unknown choice.
     """
     if choose_cost not in ("cv", "test"):
-        raise ValueError(f"Unknown lowshot_cost {choose_cost!r}. Known: cv, test.")
+        raise UserError(f"Unknown lowshot_cost {choose_cost!r}. Known: cv, test.")
     for k in shots:
         _check_enough(targets, k)
     verbose = 1 if sys.stdout.isatty() else 2
@@ -112,7 +113,7 @@ def _choose(random, is_candidate, count):
 def _check_enough(targets, k):
     fewest = int((targets == 1).sum(axis=0).min())
     if not 1 <= k <= fewest:
-        raise ValueError(
+        raise UserError(
             f"`shots` must be in [1, {fewest}], the images of the rarest class. "
             f"Received: {k}."
         )

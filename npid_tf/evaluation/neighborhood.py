@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import stats
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.knn import class_scores, nearest
 
 QUERIES_AT_ONCE = 256
@@ -15,9 +16,7 @@ def nearest_others(embeddings, k):
     Raises ValueError where there are not k other rows.
     """
     if k >= len(embeddings):
-        raise ValueError(
-            f"`k` must be below the {len(embeddings)} rows. Received: {k}."
-        )
+        raise UserError(f"`k` must be below the {len(embeddings)} rows. Received: {k}.")
     similarities, neighbors = nearest(embeddings, embeddings, k + 1)
     itself = neighbors == np.arange(len(embeddings))[:, None]
     # Among more than k equals of a row, it may be missing: the last one goes then.

@@ -8,6 +8,8 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorboard.plugins import projector
 
+from npid_tf.errors import UserError
+
 SPRITE_SIDE = 8192  # pixels: TensorBoard's limit
 CONTROL_CHARACTERS = dict.fromkeys(range(32), " ")  # a tab would end a column
 
@@ -19,7 +21,7 @@ def thumbnail_side(num_images, largest=64):
     """
     side = min(largest, SPRITE_SIDE // math.ceil(math.sqrt(num_images)))
     if not side:
-        raise ValueError(
+        raise UserError(
             f"TensorBoard shows at most {SPRITE_SIDE**2} images. Received: "
             f"{num_images}."
         )

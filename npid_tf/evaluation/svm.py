@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.svm import LinearSVC
 
+from npid_tf.errors import UserError
+
 COSTS = (1.0, 10.0, 100.0, *(0.5**exponent for exponent in range(4, 20)))
 FOLDS = 3
 # Numbers in the vectors from which on processes are worth their start.
@@ -105,7 +107,7 @@ def average_precision(scores, target):
 def _check_enough(signs, folds):
     num_with, num_without = (signs == 1).sum(), (signs == -1).sum()
     if min(num_with, num_without) < folds:
-        raise ValueError(
+        raise UserError(
             f"{folds}-fold cross-validation needs {folds} images with and without each "
             f"class. Received: {num_with} with one, {num_without} without."
         )

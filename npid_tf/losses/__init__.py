@@ -12,6 +12,7 @@ per image.
     training: whether to update what the loss keeps
 """
 
+from npid_tf.errors import UserError
 from npid_tf.losses.instance_classifier import InstanceCrossEntropy
 from npid_tf.losses.nce import NCE
 from npid_tf.losses.negatives import PerSampleNegatives, SharedNegatives
@@ -48,13 +49,13 @@ def build_loss(
     if name == "instance_classifier":
         return InstanceCrossEntropy(temperature, smoothing)
     if name not in ("nce", "sampled_softmax"):
-        raise ValueError(
+        raise UserError(
             f"Unknown loss {name!r}. Known: nonparametric_softmax, nce, "
             "sampled_softmax, instance_classifier."
         )
     samplers = {"shared": SharedNegatives, "per_sample": PerSampleNegatives}
     if negatives not in samplers:
-        raise ValueError(
+        raise UserError(
             f"Unknown negatives {negatives!r}. Known: {', '.join(samplers)}."
         )
     negatives = samplers[negatives](num_instances, num_negatives)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
 
@@ -24,7 +25,7 @@ class InstanceCrossEntropy(keras.layers.Layer):
     def __init__(self, temperature=0.15, smoothing=0.0, name="instance_cross_entropy"):
         super().__init__(name=name, dtype="float32")
         if not 0 <= smoothing < 1:
-            raise ValueError(f"`smoothing` must be in [0, 1). Received: {smoothing}.")
+            raise UserError(f"`smoothing` must be in [0, 1). Received: {smoothing}.")
         self.temperature = check_temperature(temperature)
         self.smoothing = smoothing
 

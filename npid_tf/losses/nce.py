@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
 
@@ -29,7 +30,7 @@ class NCE(keras.layers.Layer):
     def __init__(self, negatives, temperature=0.07, z_decay=None, name="nce"):
         super().__init__(name=name, dtype="float32")
         if z_decay is not None and not 0 <= z_decay < 1:
-            raise ValueError(f"`z_decay` must be in [0, 1). Received: {z_decay}.")
+            raise UserError(f"`z_decay` must be in [0, 1). Received: {z_decay}.")
         self.negatives = negatives
         self.temperature = check_temperature(temperature)
         self.z_decay = z_decay

@@ -20,13 +20,14 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import sum_over_own_rows, sum_over_rows
 
 
 class _Negatives:
     def __init__(self, num_instances, num_negatives):
         if not 1 <= num_negatives < num_instances:
-            raise ValueError(
+            raise UserError(
                 "`num_negatives` must be in [1, num_instances). Received: "
                 f"num_negatives={num_negatives}, num_instances={num_instances}."
             )

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.data.source import check_same_classes
+from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
 from npid_tf.protocols.embeddings import embed_all, unit
@@ -33,16 +34,16 @@ def evaluate_knn(config):
     source = build.build_source(config)
     eval_source = build.build_eval_source(config)
     if eval_source is None:
-        raise ValueError(
+        raise UserError(
             "kNN needs labelled images to classify. Pass --eval_split (a split of "
             "--dataset) or --eval_dataset=folder:DIR with one sub-folder per class."
         )
     if source.labels is None or eval_source.labels is None:
-        raise ValueError(MISSING_LABELS)
+        raise UserError(MISSING_LABELS)
     check_same_classes(source, eval_source)
     only, k_values, temperature = _chosen(config)
     if k_values[-1] > source.num_instances:
-        raise ValueError(
+        raise UserError(
             f"`k` must be at most the {source.num_instances} training images. "
             f"Received: {k_values[-1]}."
         )
@@ -107,7 +108,7 @@ def _chosen(config):
     if config.knn_preset is None:
         return None, sorted({1, *config.k}), config.knn_temperature
     if config.knn_preset not in PRESETS:
-        raise ValueError(
+        raise UserError(
             f"Unknown knn_preset {config.knn_preset!r}. Known: {', '.join(PRESETS)}."
         )
     return PRESETS[config.knn_preset]

@@ -4,6 +4,7 @@ import os
 
 from npid_tf import build
 from npid_tf.data.source import check_same_classes
+from npid_tf.errors import UserError
 from npid_tf.evaluation.features import cached_features, feature_directory
 from npid_tf.evaluation.layers import with_layers
 from npid_tf.serving.saved_model import encoder_hash
@@ -30,7 +31,7 @@ def labelled_targets(config):
         config, lambda source: source.labels is not None or source.targets is not None
     )
     if (source.targets is None) != (eval_source.targets is None):
-        raise ValueError(
+        raise UserError(
             "The images to learn from and those to judge by must both have `labels`, "
             "or both `targets`."
         )
@@ -41,7 +42,7 @@ def _sources(config, is_labelled):
     source = build.build_labelled_source(config)
     eval_source = build.build_eval_source(config)
     if eval_source is None or not is_labelled(source) or not is_labelled(eval_source):
-        raise ValueError(MISSING_LABELS.format(config.protocol))
+        raise UserError(MISSING_LABELS.format(config.protocol))
     check_same_classes(source, eval_source)
     return source, eval_source
 

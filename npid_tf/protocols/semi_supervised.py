@@ -11,6 +11,7 @@ from npid_tf import build
 from npid_tf.data.augment import build_augmentation
 from npid_tf.data.pipeline import make_train_dataset
 from npid_tf.data.subset import subset
+from npid_tf.errors import UserError
 from npid_tf.evaluation.accuracy import network_accuracy
 from npid_tf.evaluation.classifier import Classifier, train_classifier, with_labels
 from npid_tf.evaluation.fine_tune import (
@@ -42,7 +43,7 @@ def evaluate_semi_supervised(config):
     """
     for percent in config.label_percents:
         if percent > 100:
-            raise ValueError(
+            raise UserError(
                 f"`label_percents` must be at most 100. Received: {percent}."
             )
     source, eval_source = labelled_sources(config)

@@ -4,6 +4,7 @@ import keras
 
 from npid_tf import build
 from npid_tf.data.voc import load_voc
+from npid_tf.errors import UserError
 from npid_tf.transfer.backbone import import_keras_hub, to_keras_hub
 from npid_tf.transfer.batches import build_optimizer
 from npid_tf.transfer.detection import (
@@ -44,7 +45,7 @@ def evaluate_segmentation(config):
 def _fine_tune_both(config, task, build_network, train, judge):
     import_keras_hub()  # Missing, it should be told of now.
     if config.voc_dir is None or len(config.voc_splits) != 2:
-        raise ValueError(
+        raise UserError(
             "Pass --voc_dir=DIR, a folder in the format of PASCAL VOC, and two lists "
             f"in it, as in --voc_splits=trainval,test. Received: {config.voc_dir}, "
             f"{','.join(config.voc_splits)}."

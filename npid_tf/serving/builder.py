@@ -1,5 +1,6 @@
 """Builds the index: its kind by the number of vectors, its effort by a recall."""
 
+from npid_tf.errors import UserError
 from npid_tf.serving import tuning
 from npid_tf.serving.index import ScannIndex, import_scann
 
@@ -40,7 +41,7 @@ def build_index(
         ValueError: where no setting has that recall, or there are fewer than 2 rows.
     """
     if len(vectors) < 2:
-        raise ValueError(f"An index needs 2 images or more. Received: {len(vectors)}.")
+        raise UserError(f"An index needs 2 images or more. Received: {len(vectors)}.")
     settings = choose_settings(len(vectors), dtype)
     builder = import_scann().scann_ops_pybind.builder
     searcher = build_searcher(builder, vectors, k, settings)
@@ -75,7 +76,7 @@ def choose_settings(n, dtype):
 def check_dtype(dtype):
     """Raises ValueError for what vectors cannot be kept as."""
     if dtype not in DTYPES:
-        raise ValueError(f"Unknown index_dtype {dtype!r}. Known: {', '.join(DTYPES)}.")
+        raise UserError(f"Unknown index_dtype {dtype!r}. Known: {', '.join(DTYPES)}.")
 
 
 def build_searcher(builder, vectors, k, settings):

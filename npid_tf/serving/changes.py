@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 
+from npid_tf.errors import UserError
+
 # An encoder's embeddings differ from unit length by rounding: by up to 4e-3 in
 # bfloat16. What differs by more is something else, as features before the projection.
 UNIT_TOLERANCE = 5e-3
@@ -64,20 +66,20 @@ def make_upsert(ids, embeddings, labels, dim):
     ids = check_ids(ids)
     repeated = len(ids) - len(set(ids))
     if repeated:
-        raise ValueError(
+        raise UserError(
             f"Each id must come once. Received: {repeated} of {len(ids)} again."
         )
     vectors = check_embeddings(embeddings, dim)
     labels = [None] * len(ids) if labels is None else list(labels)
     if not len(ids) == len(vectors) == len(labels):
-        raise ValueError(
+        raise UserError(
             "Expected an embedding, and a label if any, for each id. Received: "
             f"{len(ids)} ids, {len(vectors)} embeddings, {len(labels)} labels."
         )
     for label in labels:
         is_text = isinstance(label, str) and len(label) <= MAX_LENGTH
         if label is not None and not is_text:
-            raise ValueError(
+            raise UserError(
                 f"A label must be None or a str of at most {MAX_LENGTH} characters. "
                 f"Received: {repr(label)[:80]}."
             )
@@ -87,12 +89,12 @@ def make_upsert(ids, embeddings, labels, dim):
 def check_ids(ids):
     """A list of ids. Raises ValueError for one that is no text, empty or too long."""
     if isinstance(ids, str):
-        raise ValueError(f"Pass a list of ids. Received one str: {ids[:80]!r}.")
+        raise UserError(f"Pass a list of ids. Received one str: {ids[:80]!r}.")
     ids = list(ids)
     for name in ids:
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_LENGTH:
             shown = repr(name)[:80]
-            raise ValueError(
+            raise UserError(
                 f"An id must be a str of 1 to {MAX_LENGTH} characters. Received: "
                 f"{shown}."
             )
@@ -108,16 +110,16 @@ def check_embeddings(embeddings, dim):
     """
     vectors = np.array(embeddings, np.float32, order="C")  # As ScaNN wants it.
     if vectors.ndim != 2 or vectors.shape[1] != dim:
-        raise ValueError(
+        raise UserError(
             f"The index holds embeddings of {dim} dimensions: expected the shape "
             f"[num_items, {dim}]. Received: {list(vectors.shape)}."
         )
     if not np.isfinite(vectors).all():
-        raise ValueError("Embeddings must be finite. Received NaN or infinity.")
+        raise UserError("Embeddings must be finite. Received NaN or infinity.")
     lengths = np.linalg.norm(vectors, axis=1)
     if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
         worst = lengths[np.argmax(np.abs(lengths - 1))]
-        raise ValueError(
+        raise UserError(
             f"Embeddings must have unit length. Received one of length {worst:.4g}. "
             "Pass what the exported encoder returns."
         )

@@ -8,6 +8,8 @@ import urllib.request
 
 import numpy as np
 
+from npid_tf.errors import MissingPackageError, UserError
+
 
 class Client:
     """A client of `npid_tf.serve`, and of TensorFlow Serving on the same export.
@@ -29,7 +31,7 @@ class Client:
     def __init__(self, address, seconds=30.0):
         kind, _, rest = address.partition("://")
         if kind not in ("http", "https", "grpc") or not rest.strip("/"):
-            raise ValueError(
+            raise UserError(
                 "`address` must be http://HOST:PORT or grpc://HOST:PORT. Received: "
                 f"{address!r}."
             )
@@ -114,7 +116,7 @@ class Client:
 
     def _ask(self, method, path, body=None):
         if self._grpc is not None:
-            raise ValueError(
+            raise UserError(
                 "This is asked over REST: Client('http://HOST:PORT'). Received: "
                 f"{self._address}."
             )
@@ -132,7 +134,7 @@ class Client:
             text = error.read().decode(errors="replace")
             if error.code >= 500:
                 raise ConnectionError(f"{error.code}: {text}") from None
-            raise ValueError(f"{error.code}: {text}") from None
+            raise UserError(f"{error.code}: {text}") from None
         except OSError as error:
             raise ConnectionError(f"No answer from {self._address}: {error}") from error
 
@@ -148,7 +150,7 @@ class _Grpc:
                 prediction_service_pb2_grpc,
             )
         except ImportError as error:
-            raise ImportError(
+            raise MissingPackageError(
                 f"gRPC needs more packages ({error}): pip install 'npid_tf[serving]'."
             ) from error
         options = [("grpc.max_receive_message_length", -1)]
@@ -192,7 +194,7 @@ class _Grpc:
             code = grpc.StatusCode
             refused = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION)
             if error.code() in refused:
-                raise ValueError(text) from None
+                raise UserError(text) from None
             raise ConnectionError(text) from None
 
 

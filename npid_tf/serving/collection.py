@@ -1,5 +1,6 @@
 """The index that is served, and the training images behind its ids."""
 
+from npid_tf.errors import FileError
 from npid_tf.serving.limits import RequestError, abridged
 from npid_tf.serving.live_index import LiveIndex
 from npid_tf.serving.training_images import TrainingImages
@@ -49,6 +50,8 @@ class Collection:
         """Puts items into the index. Raises RequestError for what it refuses."""
         try:
             self.index.upsert(names, embeddings, labels)
+        except FileError:
+            raise  # Of the disk, not of the request.
         except ValueError as error:
             raise RequestError(400, str(error)) from None
         self._replaced.update(names)

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from npid_tf.errors import UserError
 from npid_tf.serving import protos
 from npid_tf.serving.limits import RequestError, abridged
 
@@ -49,7 +50,7 @@ async def start_grpc(service, address):
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:
-        raise ValueError(f"Cannot listen at {address}: {error}") from None
+        raise UserError(f"Cannot listen at {address}: {error}") from None
     await server.start()
     return server, port
 

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.serving.saved_model import read_description
 
 
@@ -16,7 +17,7 @@ def load_encoder(export_dir, encoder_hash):
     for path, description in describe_encoders(export_dir):
         if description["encoder_hash"] == encoder_hash:
             return tf.saved_model.load(path).signatures["serving_bytes"]
-    raise ValueError(
+    raise UserError(
         f"The index in {export_dir} was made by another encoder than those in "
         f"{export_dir}/encoder: their similarities would mean nothing. Export again."
     )
@@ -31,7 +32,7 @@ def describe_encoders(export_dir):
     names = os.listdir(directory) if os.path.isdir(directory) else []
     versions = sorted((int(name) for name in names if name.isdigit()), reverse=True)
     if not versions:
-        raise ValueError(
+        raise UserError(
             f"No encoder in {directory}. Make one with `python -m npid_tf.export`."
         )
     paths = [os.path.join(directory, str(version)) for version in versions]

@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 
+from npid_tf.errors import MissingPackageError, UserError
+
 
 class ScannIndex:
     """Finds the training images most similar to unit embeddings.
@@ -37,12 +39,12 @@ class ScannIndex:
             ValueError: where k or the dimension does not fit.
         """
         if queries.shape[1] != self.manifest["dim"]:
-            raise ValueError(
+            raise UserError(
                 f"The index holds vectors of {self.manifest['dim']} dimensions. "
                 f"Received: {queries.shape[1]}."
             )
         if not 1 <= k <= len(self.ids):
-            raise ValueError(
+            raise UserError(
                 f"`k` must be in [1, {len(self.ids)}], the images in the index. "
                 f"Received: {k}."
             )
@@ -89,7 +91,7 @@ def load_index(directory):
     scann = import_scann()
     ids, labels, manifest = read_ids(directory)
     if os.path.exists(os.path.join(directory, "scann_docids.pkl")):
-        raise ValueError(
+        raise UserError(
             f"{directory} holds scann_docids.pkl, which npid_tf does not write and "
             "ScaNN would run as code. Remove it."
         )
@@ -103,7 +105,7 @@ def read_ids(directory):
     Raises ValueError where there is none.
     """
     if not os.path.isfile(os.path.join(directory, "manifest.json")):
-        raise ValueError(
+        raise UserError(
             f"No index in {directory}. Make one with `python -m npid_tf.export`."
         )
     manifest = _read_json(directory, "manifest.json")
@@ -124,7 +126,7 @@ def import_scann():
     try:
         import scann
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "The index needs ScaNN: pip install scann==1.4.2 (Linux; it fits "
             "TensorFlow 2.20 alone). The exported `neighbors` model searches without."
         ) from error

@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.serving.changes import Upsert
 from npid_tf.serving.exact_search import best_of, most_similar
 
@@ -42,7 +43,7 @@ class LiveContents:
         self._ids, self._labels = [], []  # Of what was added, in order.
         self._place_of = {name: place for place, name in enumerate(base.ids)}
         if len(self._place_of) != size:
-            raise ValueError(
+            raise UserError(
                 f"{size - len(self._place_of)} of the index's {size} ids come twice. "
                 "Export again."
             )
@@ -224,5 +225,5 @@ class LiveContents:
     def _place(self, name):
         place = self._place_of.get(name)
         if place is None:
-            raise ValueError(f"No item has the id {name!r}.")
+            raise UserError(f"No item has the id {name!r}.")
         return place

@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 
+from npid_tf.errors import FileError, UserError
 from npid_tf.serving.base_index import BaseIndex
 from npid_tf.serving.changes import change_ids, decode
 from npid_tf.serving.index import read_ids
@@ -64,7 +65,7 @@ class LiveFiles:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             file = os.open(self._path("lock"), flags, 0o644)
         except OSError as error:
-            raise OSError(
+            raise FileError(
                 f"Changes to the index are kept in {self.directory}, which cannot be "
                 f"written: {error.strerror}."
             ) from error
@@ -73,7 +74,7 @@ class LiveFiles:
         except BlockingIOError:
             holder = os.read(file, 32).decode(errors="replace").strip()
             os.close(file)
-            raise ValueError(
+            raise UserError(
                 f"Process {holder} has {self.directory} open for writing, and one may "
                 "at a time. Make the change through it, or stop it first."
             ) from None
@@ -139,7 +140,7 @@ class LiveFiles:
             return new
         log = self._path(f"changes-{manifest['generation']}.log")
         if not os.path.exists(log):
-            raise ValueError(
+            raise UserError(
                 f"{log} is missing, and with it changes to the index. Restore it from "
                 f"a backup, or move {self.directory} away to begin from the export."
             )
@@ -153,7 +154,7 @@ class LiveFiles:
             return {**manifest, **export}
         added = self._added(manifest)
         names = f" ({', '.join([*added[:3], '...'][: len(added)])})" if added else ""
-        raise ValueError(
+        raise UserError(
             f"{self.directory} holds changes to an earlier export, of another encoder "
             f"or other data than the one in {self.index_dir}. They do not carry over: "
             f"{len(added)} items were added{names}. Move the folder away to begin "
@@ -177,7 +178,7 @@ class LiveFiles:
             with open(path, "rb") as file:
                 text = file.read()
         except FileNotFoundError:
-            raise ValueError(
+            raise UserError(
                 f"No index in {self.index_dir}. Make one with `python -m "
                 "npid_tf.export`."
             ) from None

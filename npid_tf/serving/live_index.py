@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 
+from npid_tf.errors import UserError
 from npid_tf.serving import changes
 from npid_tf.serving.base_index import BaseIndex, build_base
 from npid_tf.serving.live_contents import LiveContents
@@ -75,7 +76,7 @@ class LiveIndex:
     def check_encoder(self, encoder_hash):
         """Raises ValueError unless that encoder made the embeddings it holds."""
         if encoder_hash != self.encoder_hash:
-            raise ValueError(
+            raise UserError(
                 f"The index in {self._files.index_dir} was made by the encoder "
                 f"{self.encoder_hash[:12]}, not by {encoder_hash[:12]}: similarities "
                 "between the two mean nothing. Export again and add its files again."
@@ -116,7 +117,7 @@ class LiveIndex:
                 index's dimension.
         """
         if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: {k}.")
+            raise UserError(f"`k` must be at least 1. Received: {k}.")
         queries = changes.check_embeddings(embeddings, self.dim)
         return self._contents.search(queries, k)
 
@@ -234,7 +235,7 @@ class LiveIndex:
 
     def _check_open(self):
         if self._lock_file is None:
-            raise ValueError(f"The index in {self._files.index_dir} was closed.")
+            raise UserError(f"The index in {self._files.index_dir} was closed.")
 
     def close(self):
         """Lets go of the files. A compaction that is under way comes to nothing."""

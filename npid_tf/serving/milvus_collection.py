@@ -12,6 +12,7 @@ import uuid
 
 import numpy as np
 
+from npid_tf.errors import MissingPackageError, UserError
 from npid_tf.serving import changes, tuning
 
 ROWS_AT_ONCE = 1000
@@ -79,11 +80,11 @@ def connect(uri):
     try:
         import pymilvus
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "--engine=milvus needs pymilvus: pip install 'npid_tf[milvus]'."
         ) from error
     if "://" not in uri and not uri.endswith(".db"):
-        raise ValueError(
+        raise UserError(
             "--uri must be http://HOST:19530, or for Milvus Lite a file, which must "
             f"end in .db. Received: {uri}."
         )
@@ -94,7 +95,7 @@ def connect(uri):
             uri, token=token, timeout=60, grpc_options=CONNECTION
         )
     except pymilvus.MilvusException as error:
-        raise ValueError(f"No Milvus at {uri}: {error.message}") from error
+        raise UserError(f"No Milvus at {uri}: {error.message}") from error
 
 
 def alias_of(encoder_hash):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.serving import changes
 from npid_tf.serving.milvus_collection import (
     ROWS_AT_ONCE,
@@ -41,7 +42,7 @@ class MilvusIndex:
         self._name = alias_of(encoder_hash)
         if not self._client.has_collection(self._name):
             self._client.close()
-            raise ValueError(
+            raise UserError(
                 f"{uri} has no collection of the encoder {encoder_hash[:12]}. Make it "
                 "with `python -m npid_tf.export --engine=milvus --uri=...`."
             )
@@ -66,7 +67,7 @@ class MilvusIndex:
         found = self._get(changes.check_ids(ids), "embedding")
         for name in ids:
             if name not in found:
-                raise ValueError(f"No item has the id {name!r}.")
+                raise UserError(f"No item has the id {name!r}.")
         vectors = [found[name]["embedding"] for name in ids]
         return np.array(vectors, np.float32).reshape(-1, self.dim)
 
@@ -85,7 +86,7 @@ class MilvusIndex:
             ValueError: for embeddings that the index of this encoder cannot hold.
         """
         if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: {k}.")
+            raise UserError(f"`k` must be at least 1. Received: {k}.")
         queries = changes.check_embeddings(embeddings, self.dim)
         found = search_rows(
             self._client, self._name, queries, k, self.manifest["settings"]
@@ -142,8 +143,8 @@ class MilvusIndex:
 def check_engine(engine, uri):
     """Raises ValueError for an engine that is unknown or, for Milvus, lacks its uri."""
     if engine not in ENGINES:
-        raise ValueError(f"Unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
+        raise UserError(f"Unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
     if engine == "milvus" and uri is None:
-        raise ValueError(
+        raise UserError(
             "Where is Milvus? Pass --uri=http://HOST:19530 or --uri=FILE.db."
         )

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from npid_tf.data.decode import decode
 from npid_tf.data.preprocess import preprocess_for_eval
+from npid_tf.errors import MissingPackageError, UserError
 from npid_tf.evaluation.knn import class_scores
 
 DESCRIPTION = os.path.join("assets.extra", "npid_tf.json")
@@ -134,7 +135,7 @@ def read_description(directory):
     """
     path = os.path.join(directory, DESCRIPTION)
     if not os.path.isfile(path):
-        raise ValueError(f"{directory} is no model exported by npid_tf: no {path}.")
+        raise UserError(f"{directory} is no model exported by npid_tf: no {path}.")
     with open(path, encoding="utf-8") as file:
         return json.load(file)
 
@@ -155,7 +156,7 @@ def write_warmup(directory, model_name, image_size):
     try:
         from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "The warm-up record needs tensorflow-serving-api: pip install "
             "'npid_tf[serving]'."
         ) from error

@@ -6,6 +6,7 @@ before `tf.saved_model.load`.
 
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.serving.builder import build_searcher
 from npid_tf.serving.index import import_scann, search_effort
 from npid_tf.serving.saved_model import Voters
@@ -18,7 +19,7 @@ NAMESPACE = "Scann"  # Of its ops, which `tf.saved_model.save` must be told.
 def check_dtype_of_ops(dtype):
     """Raises ValueError for what the ops cannot keep vectors as."""
     if dtype not in DTYPES:
-        raise ValueError(
+        raise UserError(
             f"--scann_saved_model needs --index_dtype {' or '.join(DTYPES)}: ScaNN's "
             f"TensorFlow ops cannot load others. Received: {dtype}."
         )

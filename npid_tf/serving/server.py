@@ -7,6 +7,7 @@ import threading
 
 import uvicorn
 
+from npid_tf.errors import UserError
 from npid_tf.serving.app import build_app
 from npid_tf.serving.grpc_service import start_grpc
 from npid_tf.serving.http_protocol import http_protocol
@@ -64,7 +65,7 @@ def _listen(host, port):
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise ValueError(f"Cannot listen at {host}:{port}: {error.strerror}.") from None
+        raise UserError(f"Cannot listen at {host}:{port}: {error.strerror}.") from None
 
 
 class _Server(uvicorn.Server):

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.serving.batching import Batcher
 from npid_tf.serving.inputs import check_inputs
 from npid_tf.serving.limits import RequestError
@@ -69,7 +70,7 @@ class Service:
         try:
             self.models.get("encoder")
         except RequestError:
-            raise ValueError(
+            raise UserError(
                 f"No encoder in {self.models.export_dir}. Make one with `python -m "
                 "npid_tf.export --export_dir=DIR`."
             ) from None

@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 
+from npid_tf.errors import UserError
+
 
 class StoredVectors:
     """The vectors of an index as ScaNN wrote them, read from disk as they are needed.
@@ -25,7 +27,7 @@ class StoredVectors:
             scale = 1 / load("int8_multipliers.npy")
             self._read = lambda rows: _to_unit_length(rows * scale)
         else:
-            raise ValueError(f"{directory} holds no vectors. Export again.")
+            raise UserError(f"{directory} holds no vectors. Export again.")
         self._rows = rows.reshape(-1, dim)
 
     def __len__(self):

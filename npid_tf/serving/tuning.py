@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.knn import nearest
 
 NUM_QUERIES = 1000
@@ -104,7 +105,7 @@ def choose(curve, target, k):
     if good:
         return min(good, key=lambda entry: entry["ms_per_query"])
     best = max(curve, key=lambda entry: entry["recall"])
-    raise ValueError(
+    raise UserError(
         f"The index misses --recall={target}: the best of its settings, "
         f"{best['settings']}, has a recall@{k} of {best['recall']:.4f}, and less two "
         f"standard errors {best['recall'] - 2 * best['standard_error']:.4f}. Lower "

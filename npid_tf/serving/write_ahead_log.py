@@ -4,6 +4,8 @@ import os
 import struct
 import zlib
 
+from npid_tf.errors import FileError, UserError
+
 # Mark, number of the record, length and CRC-32 of its payload; then the CRC-32 of
 # these, so that a damaged length is not taken for a record that was cut short.
 _FIELDS = struct.Struct("<4sQQI")
@@ -49,7 +51,7 @@ class WriteAheadLog:
         even that is certain, later calls are refused until the log is reopened.
         """
         if self._failure is not None:
-            raise OSError(
+            raise FileError(
                 f"{self.path} takes no more changes since a write to it failed "
                 f"({self._failure}). Open the index again."
             )
@@ -62,7 +64,7 @@ class WriteAheadLog:
             os.fsync(self._file)
         except OSError as error:
             self._take_back(error)
-            raise OSError(f"Could not write to {self.path}: {error}.") from error
+            raise FileError(f"Could not write to {self.path}: {error}.") from error
         self.last_number += len(payloads)
         self.num_records += len(payloads)
         self.size += size
@@ -154,7 +156,7 @@ def _refuse_damage(path, data, start, last_number):
     while (position := data.find(_MARK, position)) >= 0:
         header = _header_at(data, position)
         if header is not None and _payload_at(data, position, header[0]) is not None:
-            raise ValueError(
+            raise UserError(
                 f"{path} is damaged at byte {start}: record {last_number + 1} is not "
                 f"whole, but record {header[0]} stands at byte {position}. Changes "
                 "from there on cannot be trusted: restore the folder from a backup, or "

@@ -3,6 +3,8 @@
 import importlib
 import re
 
+from npid_tf.errors import MissingPackageError, UserError
+
 STAGES = (64, 128, 256, 512)  # Channels of torchvision's ResNets.
 
 
@@ -11,7 +13,7 @@ def import_keras_hub():
     try:
         return importlib.import_module("keras_hub")
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "Detection and segmentation need keras-hub and pycocotools: "
             "pip install '.[transfer]'."
         ) from error
@@ -29,7 +31,7 @@ def to_keras_hub(backbone):
               for name in layers if name.startswith("layer")}  # fmt: skip
     kernel = getattr(layers.get("stem.conv1"), "kernel", None)
     if kernel is None or tuple(kernel.shape) != (7, 7, 3, STAGES[0]):
-        raise ValueError(
+        raise UserError(
             "Detection and segmentation take resnet18, resnet34, resnet50 or "
             f"resnet101. Received: {backbone.name}."
         )

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.data.voc import VOID
+from npid_tf.errors import UserError
 from npid_tf.transfer.backbone import import_keras_hub
 from npid_tf.transfer.batches import batches, fit, normalized
 
@@ -15,7 +16,7 @@ def build_segmenter(hub_backbone, num_classes, image_size):
     Raises ValueError for an image_size that is no multiple of 32.
     """
     if image_size % 32:
-        raise ValueError(
+        raise UserError(
             "Segmentation needs images whose side is a multiple of 32. "
             f"Received: {image_size}."
         )

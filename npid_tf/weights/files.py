@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.weights.pickle_arrays import pickle_arrays
 from npid_tf.weights.unpickle import RestrictedUnpickler
 from npid_tf.whole_files import open_whole
@@ -23,17 +24,17 @@ def read_file(path):
     Raises ValueError where it is none, or where it asks for functions to be run.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"No file {path}.")
+        raise UserError(f"No file {path}.")
     try:
         with open(path, "rb") as file:
             refused, content = _read(file)
     except Exception as error:  # A damaged pickle can raise anything.
-        raise ValueError(
+        raise UserError(
             f"{path} is no checkpoint that PyTorch wrote, and no .npz of arrays, or it "
             f"is damaged: {type(error).__name__}: {error}."
         ) from error
     if refused:
-        raise ValueError(
+        raise UserError(
             f"{path} asks for {', '.join(sorted(set(refused)))}, which is neither an "
             "array nor a plain container: refused, nothing of it was run. If you trust "
             "the file, save its state_dict alone with PyTorch."
@@ -62,14 +63,14 @@ def _read_zip(archive, names):
         f"{folder}byteorder" in names
         and archive.read(f"{folder}byteorder") != b"little"
     ):
-        raise ValueError("it is big-endian")
+        raise UserError("it is big-endian")
     storages = {}
 
     def load_storage(dtype, key, count, view):
         if key not in storages:
             info = archive.getinfo(f"{folder}data/{key}")
             if info.compress_type != zipfile.ZIP_STORED:  # As PyTorch's never are.
-                raise ValueError(f"its storage {key} is compressed")
+                raise UserError(f"its storage {key} is compressed")
             storages[key] = archive.read(info)
         return np.frombuffer(storages[key], dtype, count)
 
@@ -86,7 +87,7 @@ def _read_legacy(file):
 
     def load_storage(dtype, key, count, view):
         if not 0 <= count * dtype.itemsize <= size:
-            raise ValueError(f"a storage of {count} values is larger than the file")
+            raise UserError(f"a storage of {count} values is larger than the file")
         if key not in storages:  # Its values come after the pickles.
             storages[key] = np.empty(count, dtype)
         if view is None:
@@ -114,7 +115,7 @@ def write_file(path, arrays):
     writers = {".npz": _write_npz, ".pth": _write_zip}
     write = writers.get(os.path.splitext(path)[1])
     if write is None:
-        raise ValueError(f"`output` must end in .npz or .pth. Received: {path}.")
+        raise UserError(f"`output` must end in .npz or .pth. Received: {path}.")
     with open_whole(path, "wb") as file:
         write(file, arrays)
 

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.weights.unpickle import Placeholder
 
 
@@ -51,7 +52,7 @@ def read_source(source, content):
     Raises ValueError for an unknown source, or content that is not of that program.
     """
     if source not in SOURCES:
-        raise ValueError(f"Unknown source {source!r}. Known: {', '.join(SOURCES)}.")
+        raise UserError(f"Unknown source {source!r}. Known: {', '.join(SOURCES)}.")
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     arrays = {
         name: value
@@ -59,7 +60,7 @@ def read_source(source, content):
         if isinstance(name, str) and isinstance(value, np.ndarray)
     }
     if not arrays:
-        raise ValueError(
+        raise UserError(
             "The file holds no named arrays, neither at its top nor as `state_dict`."
         )
     weights = SOURCES[source](arrays, content)

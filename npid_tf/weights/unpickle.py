@@ -10,6 +10,8 @@ import pickle
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.errors import UserError
+
 _DTYPES = {
     "DoubleStorage": np.dtype("float64"),
     "FloatStorage": np.dtype("float32"),
@@ -54,15 +56,15 @@ class Placeholder:
 def rebuild_tensor(storage, offset, size, stride, *ignored):
     """A view of a storage as an array. Raises ValueError where it would leave it."""
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
-        raise ValueError("a tensor has no storage")
+        raise UserError("a tensor has no storage")
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or not all(
         type(number) is int and number >= 0 for number in numbers
     ):
-        raise ValueError(f"a tensor has offset {offset}, size {size}, stride {stride}")
+        raise UserError(f"a tensor has offset {offset}, size {size}, stride {stride}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage):
-        raise ValueError(f"a tensor ends at {last} of {len(storage)} stored values")
+        raise UserError(f"a tensor ends at {last} of {len(storage)} stored values")
     if 0 in size:
         return np.empty(size, storage.dtype)
     steps = [step * storage.itemsize for step in stride]
@@ -117,5 +119,5 @@ class RestrictedUnpickler(pickle.Unpickler):
             return rest[0]
         dtype, key, _, count, *view = rest
         if kind != "storage" or not isinstance(dtype, np.dtype):
-            raise ValueError(f"unknown storage {kind!r} of {dtype!r}")
+            raise UserError(f"unknown storage {kind!r} of {dtype!r}")
         return self.load_storage(dtype, key, count, view[0] if view else None)
