@@ -4,7 +4,10 @@ FLAGS stop here: the rest receives a `Config`.
 """
 
 import dataclasses
+import os
+import signal
 import sys
+import warnings
 
 from absl import app, flags, logging
 
@@ -32,7 +35,10 @@ def define_flags():
         default = field.default
         if isinstance(default, tuple):
             default = [str(value) for value in default]
-        _DEFINE[field.type](field.name, default, field.metadata["help"])
+        define = _DEFINE[field.type]
+        if field.metadata["repeated"]:
+            define = flags.DEFINE_multi_string
+        define(field.name, default, field.metadata["help"])
         # `declare_key_flag` would declare it for this module; --help asks the program.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
 
@@ -69,6 +75,9 @@ def flag_lines(config):
     lines = []
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
+        if field.metadata["repeated"]:
+            lines += [f"--{field.name}={one}" for one in value]
+            continue
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
         if value is not None:
@@ -86,19 +95,50 @@ def run(main):
     """Parses the flags and calls `main(config, arguments)`, the body of a program.
 
     What the user can put right, a UserError or an OSError of their disk, ends in one
-    line on standard error and exit status 2. Any other error is a bug: it keeps its
-    traceback.
+    line on standard error and exit status 2; so does a flag that does not parse. Any
+    other error is a bug: it keeps its traceback. Ctrl-C ends with 130, without one.
     """
     define_flags()
 
     def call_main(argv):
         try:
             main(config_from_flags(), argv[1:])
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            _end("Stopped by Ctrl-C.", 128 + signal.SIGINT)
         except Exception as error:
             if not is_of_user(error):
                 raise
-            print(f"Error: {error}", file=sys.stderr)
-            sys.exit(2)
+            _end(f"Error: {error}", 2)
 
     logging.set_verbosity(logging.WARNING)
-    app.run(call_main)
+    warnings.showwarning = _show_warning
+    try:
+        app.run(call_main, flags_parser=_parse)
+    except BrokenPipeError:
+        # What read our output has ended, as `| head` does. Python would fail once more
+        # when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        message = " ".join(str(error).split())
+        _end(f"Error: {message} `--help` lists the flags.", 2)
+
+
+def _end(message, status):
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    # Those of this package speak to the user: the line of code says nothing to them.
+    if issubclass(category, UserWarning):
+        text = f"Warning: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)

@@ -9,8 +9,10 @@ import dataclasses
 from npid_tf.errors import UserError
 
 
-def _flag(default, help_text):
-    return dataclasses.field(default=default, metadata={"help": help_text})
+def _flag(default, help_text, repeated=False):
+    """A field with its help. repeated: `--name=A --name=B`, where A may have commas."""
+    metadata = {"help": help_text, "repeated": repeated}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +159,9 @@ class Config:
     uri: str | None = _flag(
         None, "milvus: http://HOST:19530, or the file of a Milvus Lite"
     )
-    image: tuple[str, ...] = _flag((), "search: image files; more may follow bare")
+    image: tuple[str, ...] = _flag(
+        (), "search: an image file; repeat it, or let more follow bare", repeated=True
+    )
     gallery: str | None = _flag(None, "search: also write this HTML page of neighbors")
     # evaluate: detection and segmentation
     voc_dir: str | None = _flag(None, "Folder in the format of PASCAL VOC")

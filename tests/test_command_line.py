@@ -1,6 +1,7 @@
 """The flags: --help, flagfiles, and how errors end."""
 
 import dataclasses
+import json
 import logging
 import pathlib
 import re
@@ -41,6 +42,7 @@ OTHER_VALUES = {
         skip_corrupt=True, z_decay=0.99, weight_decay=1e-6, checkpoint_steps=7
     ),
     "numbers with a point": Config(fine_tune_rates=(0.5, 1e-5)),
+    "a comma in a file's name": Config(image=("a,b.jpg", "c.png")),
     "text": Config(dataset="folder:/a b/c=d", data_dir="/tfds", eval_dataset="npz:x"),
 }
 
@@ -108,9 +110,96 @@ def test_a_users_error_ends_in_one_line(tmp_path):
     assert not workdir.exists()
 
 
-def test_a_bug_keeps_its_traceback(no_flags, monkeypatch):
-    # absl puts a handler of its own there.
+# Each is run as code of a file inside the package: errors of C code have no frame of
+# their own, so the innermost one is the package's.
+FAULTS = {
+    "numpy_matmul": "np.ones([2, 3]) @ np.ones([2, 3])",
+    "numpy_concatenate": "np.concatenate([])",
+    "numpy_reshape": "np.zeros(3).reshape(2, 2)",
+    "int": "int('x')",
+    "zip": "list(zip([1], [], strict=True))",
+    "json": "json.loads('{')",
+    "missing_file": "open('/no/such/file')",
+    "import": "__import__('no_such_module')",
+    "tensorflow_op": "tf.matmul(tf.ones([2, 3]), tf.ones([2, 3]))",
+    "tensorflow_shape": "tf.constant([1, 2], shape=[3, 3])",
+    "keras": "keras.layers.Dense(2)(tf.ones([]))",
+    "library_argument": "MemoryBank(4, dim=2)",
+}
+MISTAKES = {
+    "value": ("throw(UserError('`k` is off.'))", "Error: `k` is off."),
+    "file": ("throw(FileError('x.npy is cut.'))", "Error: x.npy is cut."),
+    "package": ("throw(MissingPackageError('pip it.'))", "Error: pip it."),
+    "full_disk": (
+        "throw(OSError(errno.ENOSPC, 'No space left on device', 'a'))",
+        "Error: [Errno 28] No space left on device: 'a'",
+    ),
+    "no_rights": (
+        "throw(PermissionError(errno.EACCES, 'Permission denied', 'b'))",
+        "Error: [Errno 13] Permission denied: 'b'",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory):
+    """{name: (exit status, standard error)} of programs that end in these errors."""
+    folder = tmp_path_factory.mktemp("endings")
+    codes = FAULTS | {name: code for name, (code, _) in MISTAKES.items()}
+    codes |= {"ctrl_c": "throw(KeyboardInterrupt())", "fine": "0"}
+    codes["warning"] = "warnings.warn('Odd pixels.')"
+    program = REPOSITORY / "tests" / "runs" / "endings.py"
+    command = [sys.executable, program, folder, json.dumps(codes)]
+    subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True)
+    statuses = json.loads((folder / "statuses.json").read_text())
+    return {name: (statuses[name], (folder / name).read_text()) for name in codes}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_package_keeps_its_traceback(endings, name):
+    status, shown = endings[name]
+    assert status == 1
+    assert "Traceback (most recent call last)" in shown
+    assert not shown.startswith("Error:")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_users_mistake_is_one_line_and_status_2(endings, name):
+    assert endings[name] == (2, MISTAKES[name][1] + "\n")
+
+
+def test_ctrl_c_ends_without_a_traceback(endings):
+    assert endings["ctrl_c"] == (130, "Stopped by Ctrl-C.\n")
+
+
+def test_a_program_that_ends_well_says_nothing(endings):
+    assert endings["fine"] == (0, "")
+
+
+def test_a_warning_is_one_line(endings):
+    assert endings["warning"] == (0, "Warning: Odd pixels.\n")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["--temprature=1", "--epochs=two", "--flagfile=no/such.cfg", "--skip_corrupt=x"],
+)
+def test_a_flag_that_does_not_parse_is_one_line_and_status_2(
+    no_flags, monkeypatch, capsys, argument
+):
     monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
-    monkeypatch.setattr(sys, "argv", ["program"])
-    with pytest.raises(ValueError, match="invalid literal for int"):
-        run(lambda config, arguments: int("bug"))
+    monkeypatch.setattr(sys, "argv", ["program", argument])
+    with pytest.raises(SystemExit) as ended:
+        run(lambda config, arguments: None)
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 1
+    assert shown[0].startswith("Error: ")
+
+
+def test_a_reader_that_ends_early_is_no_error():
+    command = f"{sys.executable} -m npid_tf.train --workdir=/tmp --help | head -n 1"
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert "Traceback" not in ended.stderr
