@@ -5,6 +5,7 @@ flagfile with an unknown flag). `npid_tf.command_line` makes the flags of the fi
 """
 
 import dataclasses
+import math
 
 from npid_tf.errors import UserError
 
@@ -196,46 +197,105 @@ class Config:
     request_seconds: float = _flag(30.0, "serve: longest time for a request")
 
     def __post_init__(self):
-        positive = "views image_size embedding_dim batch_size epochs knn_epochs width"
-        positive += " num_negatives accumulation_steps smoothing_neighbors"
-        positive += " probe_batch_size transfer_size transfer_batch_size transfer_steps"
-        positive += " max_batch_size max_body_mb max_pixels max_request_images max_k"
-        positive += " max_queue"
-        for name in positive.split():
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"`{name}` must be at least 1. Received: {getattr(self, name)}."
-                )
-        for name in ("k", "shots", "label_percents", "head_multipliers"):
-            if min(getattr(self, name), default=0) < 1:
-                raise UserError(
-                    f"`{name}` must be at least 1. Received: {getattr(self, name)}."
-                )
-        if min(self.fine_tune_rates, default=0) <= 0:
-            raise UserError(
-                f"`fine_tune_rates` must be positive. Received: {self.fine_tune_rates}."
-            )
+        for name, (lowest, highest) in RANGES.items():
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if None not in values:
+                _check_range(name, value, values, lowest, highest)
         if not self.layers:
             raise UserError("`layers` must name one layer at least.")
-        if self.probe_epochs is not None and self.probe_epochs < 1:
+        if not self.workdir:
+            raise UserError("`workdir` must name a folder. Received: ''.")
+        if self.bank_dtype not in ("float32", "bfloat16"):
             raise UserError(
-                f"`probe_epochs` must be at least 1. Received: {self.probe_epochs}."
+                f"Unknown bank_dtype {self.bank_dtype!r}. Known: float32, bfloat16."
             )
-        if self.max_images < 2:
-            raise UserError(
-                f"`max_images` must be at least 2. Received: {self.max_images}."
-            )
-        if self.knn_temperature <= 0:
-            raise UserError(
-                f"`knn_temperature` must be positive. Received: {self.knn_temperature}."
-            )
-        if self.batch_delay_ms < 0 or self.request_seconds <= 0:
-            raise UserError(
-                "`batch_delay_ms` must be 0 or more and `request_seconds` more. "
-                f"Received: {self.batch_delay_ms} and {self.request_seconds}."
-            )
-        for name in ("crop_fraction", "recall", "duplicate_similarity"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UserError(
-                    f"`{name}` must be in (0, 1]. Received: {getattr(self, name)}."
-                )
+
+
+# (lowest, highest) of each number; a word in place of a bound that is not itself in.
+ABOVE_0, BELOW_1 = "above 0", "below 1"
+RANGES = (
+    dict.fromkeys(
+        [
+            "views",
+            "image_size",
+            "embedding_dim",
+            "batch_size",
+            "epochs",
+            "knn_epochs",
+            "width",
+            "num_negatives",
+            "accumulation_steps",
+            "smoothing_neighbors",
+            "probe_batch_size",
+            "transfer_size",
+            "transfer_batch_size",
+            "transfer_steps",
+            "max_batch_size",
+            "max_body_mb",
+            "max_pixels",
+            "max_request_images",
+            "max_k",
+            "max_queue",
+            "k",
+            "shots",
+            "label_percents",
+            "head_multipliers",
+            "probe_epochs",
+            "checkpoint_steps",
+            "recent_negatives",
+        ],
+        (1, None),
+    )
+    | dict.fromkeys(
+        [
+            "temperature",
+            "learning_rate",
+            "knn_temperature",
+            "row_learning_rate",
+            "request_seconds",
+            "fine_tune_rates",
+            "transfer_learning_rate",
+        ],
+        (ABOVE_0, None),
+    )
+    | dict.fromkeys(
+        [
+            "proximal_weight",
+            "weight_decay",
+            "warmup_epochs",
+            "batch_delay_ms",
+            "decay_epochs",
+        ],
+        (0, None),
+    )
+    | dict.fromkeys(
+        ["bank_momentum", "sgd_momentum", "label_smoothing", "z_decay"], (0, BELOW_1)
+    )
+    | dict.fromkeys(["crop_fraction", "recall", "duplicate_similarity"], (ABOVE_0, 1))
+    | {
+        "max_images": (2, None),
+        "seed": (0, 2**31 - 1),
+        "port": (0, 65535),
+        "grpc_port": (0, 65535),
+    }
+)
+
+
+def _check_range(name, value, values, lowest, highest):
+    is_in = all(
+        math.isfinite(one)
+        and (one > 0 if lowest == ABOVE_0 else one >= lowest)
+        and (highest is None or (one < 1 if highest == BELOW_1 else one <= highest))
+        for one in values
+    )
+    if is_in and (values or name == "decay_epochs"):
+        return
+    words = {
+        (lowest, None): f"at least {lowest}",
+        (ABOVE_0, None): "positive",
+        (0, BELOW_1): "in [0, 1)",
+        (ABOVE_0, 1): "in (0, 1]",
+    }
+    expected = words.get((lowest, highest), f"in [{lowest}, {highest}]")
+    raise UserError(f"`{name}` must be {expected}. Received: {value}.")

@@ -36,6 +36,8 @@ def serve(config, started=None, poll_seconds=1.0):
         from npid_tf.serving.server import run_server
         from npid_tf.serving.service import Service
     except ImportError as error:
+        if (error.name or "").startswith("npid_tf"):
+            raise  # A fault of ours.
         raise MissingPackageError(
             f"The server needs more packages ({error}): pip install 'npid_tf[serving]'."
         ) from error
@@ -52,7 +54,7 @@ def serve(config, started=None, poll_seconds=1.0):
     def open_source(data):
         try:
             return build.build_source(dataclasses.replace(config, **data))
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             print(f"No thumbnails: {error}", flush=True)
             return None
 

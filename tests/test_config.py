@@ -1,10 +1,15 @@
 """Values that no flag may have."""
 
 import dataclasses
+import math
 
 import pytest
 
-from npid_tf.config import Config
+from npid_tf.config import RANGES, Config
+from npid_tf.errors import UserError
+
+NUMBERS = {int, float, int | None, float | None, tuple[int, ...], tuple[float, ...]}
+NUMERIC = [f.name for f in dataclasses.fields(Config) if f.type in NUMBERS]
 
 
 @pytest.mark.parametrize(
@@ -29,3 +34,22 @@ from npid_tf.config import Config
 def test_values_out_of_range_are_refused(field, value, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(Config(), **{field: value})
+
+
+def test_every_number_has_a_range():
+    assert sorted(RANGES) == sorted(NUMERIC)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+@pytest.mark.parametrize("name", NUMERIC)
+def test_no_number_is_negative_or_not_finite(name, value):
+    value = (value,) if isinstance(getattr(Config(), name), tuple) else value
+    with pytest.raises(UserError, match=f"`{name}` must be"):
+        dataclasses.replace(Config(), **{name: value})
+
+
+def test_a_workdir_has_a_name_and_a_bank_a_known_dtype():
+    with pytest.raises(UserError, match="`workdir` must name a folder"):
+        Config(workdir="")
+    with pytest.raises(UserError, match="Known: float32, bfloat16"):
+        Config(bank_dtype="typo")
