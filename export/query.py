@@ -2,10 +2,13 @@
 an image, with nothing but Python.
 
 python export/query.py photo.jpg [http://localhost:8501]
+
+Where the server asks for a token, put it into the environment as NPID_API_TOKEN.
 """
 
 import base64
 import json
+import os
 import sys
 import urllib.request
 
@@ -19,6 +22,9 @@ def find_neighbors(path, server):
         f"{server}/v1/models/neighbors:predict",
         json.dumps({"instances": [{"image_bytes": image}]}).encode(),
     )
+    if os.environ.get("NPID_API_TOKEN"):
+        token = f"Bearer {os.environ['NPID_API_TOKEN']}"
+        request.add_unredirected_header("authorization", token)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)["predictions"][0]
 

@@ -71,9 +71,14 @@ def _numbers(name, values, kind, kind_in_words):
 
 
 def flag_lines(config):
-    """The lines of a flagfile, `--name=value`, of all flags that are not None."""
+    """The lines of a flagfile, `--name=value`, of all flags that are not None.
+
+    A secret is not written.
+    """
     lines = []
     for field in dataclasses.fields(Config):
+        if field.metadata["secret"]:
+            continue
         value = getattr(config, field.name)
         if field.metadata["repeated"]:
             lines += [f"--{field.name}={one}" for one in value]

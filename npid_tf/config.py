@@ -10,10 +10,14 @@ import math
 from npid_tf.errors import UserError
 
 
-def _flag(default, help_text, repeated=False):
-    """A field with its help. repeated: `--name=A --name=B`, where A may have commas."""
-    metadata = {"help": help_text, "repeated": repeated}
-    return dataclasses.field(default=default, metadata=metadata)
+def _flag(default, help_text, repeated=False, secret=False):
+    """A field with its help.
+
+    repeated: `--name=A --name=B`, where A may have commas. secret: no file of flags, no
+    result and no log tells it.
+    """
+    metadata = {"help": help_text, "repeated": repeated, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +189,22 @@ class Config:
     host: str = _flag("127.0.0.1", "serve: address to listen at; 0.0.0.0 is all")
     port: int = _flag(8501, "serve: port of HTTP")
     grpc_port: int = _flag(8500, "serve: port of gRPC")
+    api_token: str | None = _flag(
+        None,
+        "serve: requests must tell it, `Authorization: Bearer TOKEN`; better given in "
+        "the environment, NPID_API_TOKEN, which no list of processes shows",
+        secret=True,
+    )
+    read_only: bool = _flag(False, "serve: search, but change nothing")
+    allowed_origins: tuple[str, ...] = _flag(
+        (), "serve: https://NAME,... whose pages may ask, and by which it is reached"
+    )
+    trusted_proxies: tuple[str, ...] = _flag(
+        (), "serve: addresses or networks whose X-Forwarded-Host and -Proto it believes"
+    )
+    root_path: str | None = _flag(
+        None, "serve: the /PREFIX that a proxy leaves before the paths it passes on"
+    )
     max_batch_size: int = _flag(64, "serve: images that one call of a model answers")
     batch_delay_ms: float = _flag(2.0, "serve: how long an image waits for others")
     max_body_mb: int = _flag(32, "serve: most megabytes of a request")
@@ -195,6 +215,12 @@ class Config:
         256, "serve: most requests and images that wait; past it 503"
     )
     request_seconds: float = _flag(30.0, "serve: longest time for a request")
+
+    def told(self):
+        """{name: value} of all flags but the secret ones."""
+        fields = dataclasses.fields(self)
+        told = [field.name for field in fields if not field.metadata["secret"]]
+        return {name: getattr(self, name) for name in told}
 
     def __post_init__(self):
         for name, (lowest, highest) in RANGES.items():

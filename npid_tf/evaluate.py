@@ -4,7 +4,6 @@ Prints tables and writes them to WORKDIR/evaluation/NAME.md, with all settings a
 numbers in NAME.json beside it. NAME is the protocol, and its preset where it has one.
 """
 
-import dataclasses
 import importlib.metadata
 import json
 import os
@@ -32,7 +31,7 @@ def write_results(config, rows):
         "protocol": config.protocol,
         "dataset": config.dataset,
         "checkpoint": os.path.basename(checkpoints[-1]) if checkpoints else None,
-        "settings": dataclasses.asdict(config),
+        "settings": config.told(),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "rows": rows,
     }

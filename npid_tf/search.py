@@ -83,15 +83,16 @@ def main(config, arguments):
             print(f"{found['id']:<40}{label:<20}{found['similarity']:>10.4f}")
     print(how)
     if config.gallery is not None:
+        queries = {path: decode(tf.io.read_file(path)) for path in image_paths}
         write_gallery(
             config.gallery,
-            [(path, decode(tf.io.read_file(path))) for path in image_paths],
-            _captions_and_images(config, results),
+            [(path, queries[path]) for path in image_paths],
+            _captions_and_images(config, queries, results),
         )
         print(f"Gallery: {config.gallery}")
 
 
-def _captions_and_images(config, results):
+def _captions_and_images(config, queries, results):
     _, description = describe_encoders(config.export_dir)[0]
     source = build.build_source(dataclasses.replace(config, **description["data"]))
     names = source.paths or map(str, range(source.num_instances))
@@ -104,8 +105,9 @@ def _captions_and_images(config, results):
     def image(name):
         if name in row_of:
             return pixels(tf.convert_to_tensor(source.read(row_of[name])))
-        # Added since, from a file that may have gone.
-        return decode(tf.io.read_file(name)) if os.path.isfile(name) else NO_IMAGE
+        # An id is what someone called an image, and never a reason to open a file; but
+        # for those that are asked for here.
+        return queries.get(name, NO_IMAGE)
 
     return [
         [(caption(found), image(found["id"])) for found in neighbors]

@@ -5,6 +5,7 @@ below /v1, and a page to look at: http://127.0.0.1:8501.
 """
 
 import dataclasses
+import os
 
 from npid_tf import build
 from npid_tf.command_line import run
@@ -31,6 +32,7 @@ def serve(config, started=None, poll_seconds=1.0):
     try:
         import uvloop
 
+        from npid_tf.serving.access import Access
         from npid_tf.serving.metrics import Metrics
         from npid_tf.serving.open_index import IndexInMilvus, OwnIndex
         from npid_tf.serving.server import run_server
@@ -49,6 +51,12 @@ def serve(config, started=None, poll_seconds=1.0):
         k=config.max_k,
         queue=config.max_queue,
         seconds=config.request_seconds,
+    )
+    access = Access(
+        config.api_token or os.environ.get("NPID_API_TOKEN") or None,
+        config.allowed_origins,
+        config.trusted_proxies,
+        config.root_path or "",
     )
 
     def open_source(data):
@@ -70,8 +78,10 @@ def serve(config, started=None, poll_seconds=1.0):
         config.max_batch_size,
         config.batch_delay_ms / 1e3,
         poll_seconds,
+        config.read_only,
     )
-    uvloop.run(run_server(service, config.host, config.port, config.grpc_port, started))
+    ports = config.port, config.grpc_port
+    uvloop.run(run_server(service, config.host, *ports, started, access))
 
 
 def main(config, arguments):

@@ -11,11 +11,15 @@ from npid_tf.serving.rest import models_api
 from npid_tf.serving.search_api import search_api
 
 
-def build_app(service, local_only=True):
-    """The application that answers from a Service. local_only: see Guard."""
+def build_app(service, local_only=True, access=None):
+    """The application that answers from a Service. local_only, access: see Guard."""
     app = fastapi.FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(
-        Guard, limits=service.limits, metrics=service.metrics, local_only=local_only
+        Guard,
+        limits=service.limits,
+        metrics=service.metrics,
+        local_only=local_only,
+        access=access,
     )
     app.add_exception_handler(HTTPException, _explain)
     for router in (models_api(service), search_api(service), health(service), page()):
@@ -34,7 +38,8 @@ def health(service):
     @router.get("/readyz")
     async def ready(request: fastapi.Request):
         service.check_ready()
-        return json_response({"status": "ready"})
+        answer = {"read_only": True} if service.read_only() else {}
+        return json_response({"status": "ready", **answer})
 
     @router.get("/metrics")
     async def metrics(request: fastapi.Request):
@@ -50,4 +55,6 @@ async def _explain(request, error):
         return error_response(RequestError(400, f"Malformed request: {what}"))
     reasons = {404: f"Not found: {what}", 405: f"Not allowed: {what}"}
     message = reasons.get(error.status_code, f"{error.detail}: {what}")
-    return error_response(RequestError(error.status_code, message))
+    response = error_response(RequestError(error.status_code, message))
+    response.headers.update(error.headers or {})  # Of 405: what is allowed.
+    return response

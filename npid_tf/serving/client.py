@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +21,7 @@ class Client:
     Args:
         address: `http://HOST:PORT` for REST or `grpc://HOST:PORT`.
         seconds: to wait for an answer.
+        token: what the server asks for; None: that of the environment, NPID_API_TOKEN.
 
     Raises:
         ValueError: for another address; from all methods, what the server refuses, in
@@ -28,7 +30,7 @@ class Client:
             too busy for one (try again).
     """
 
-    def __init__(self, address, seconds=30.0):
+    def __init__(self, address, seconds=30.0, token=None):
         kind, _, rest = address.partition("://")
         if kind not in ("http", "https", "grpc") or not rest.strip("/"):
             raise UserError(
@@ -38,7 +40,11 @@ class Client:
         self._address = address.rstrip("/")
         self._seconds = seconds
         self._output_names = {}
-        self._grpc = _Grpc(rest.rstrip("/"), seconds) if kind == "grpc" else None
+        token = token or os.environ.get("NPID_API_TOKEN")
+        self._authorization = None if not token else f"Bearer {token}"
+        self._grpc = None
+        if kind == "grpc":
+            self._grpc = _Grpc(rest.rstrip("/"), seconds, self._authorization)
 
     def embed(self, images):
         """float32 [num_images, dim], unit length.
@@ -104,7 +110,12 @@ class Client:
 
     def delete(self, name):
         """Takes an item out of the index, by its id."""
-        self._ask("DELETE", f"/v1/items/{urllib.parse.quote(name, safe='')}")
+        # In the query, which proxies pass on as it is; paths they rewrite.
+        self._ask("DELETE", f"/v1/items?id={_quote(name)}")
+
+    def thumbnail(self, name):
+        """The bytes of a PNG of a training image, by its id."""
+        return self._ask("GET", f"/v1/thumbnail?id={_quote(name)}", parse=bytes)
 
     def _output_name(self, model, signature_name):
         if (model, signature_name) not in self._output_names:
@@ -114,7 +125,7 @@ class Client:
             self._output_names[model, signature_name] = name
         return self._output_names[model, signature_name]
 
-    def _ask(self, method, path, body=None):
+    def _ask(self, method, path, body=None, parse=json.loads):
         if self._grpc is not None:
             raise UserError(
                 "This is asked over REST: Client('http://HOST:PORT'). Received: "
@@ -127,9 +138,12 @@ class Client:
             {"content-type": "application/json"},
             method=method,
         )
+        if self._authorization is not None:
+            # Not sent on to where an answer might redirect to.
+            request.add_unredirected_header("authorization", self._authorization)
         try:
             with urllib.request.urlopen(request, timeout=self._seconds) as answer:
-                return json.load(answer)
+                return parse(answer.read())
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")
             if error.code >= 500:
@@ -142,7 +156,7 @@ class Client:
 class _Grpc:
     """predict and status over gRPC."""
 
-    def __init__(self, address, seconds):
+    def __init__(self, address, seconds, authorization):
         try:
             import grpc
             from tensorflow_serving.apis import (
@@ -158,6 +172,9 @@ class _Grpc:
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(channel)
         self._seconds = seconds
+        self._metadata = []
+        if authorization is not None:
+            self._metadata = [("authorization", authorization)]
 
     def predict(self, model, inputs, signature_name):
         import tensorflow as tf
@@ -188,14 +205,23 @@ class _Grpc:
         import grpc
 
         try:
-            return method(request, timeout=self._seconds)
+            return method(request, timeout=self._seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             text = f"{error.code().name}: {error.details()}"
             code = grpc.StatusCode
-            refused = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION)
+            refused = (
+                code.INVALID_ARGUMENT,
+                code.NOT_FOUND,
+                code.FAILED_PRECONDITION,
+                code.UNAUTHENTICATED,
+            )
             if error.code() in refused:
                 raise UserError(text) from None
             raise ConnectionError(text) from None
+
+
+def _quote(name):
+    return urllib.parse.quote(name, safe="", errors="surrogateescape")
 
 
 def _to_json(value):

@@ -25,6 +25,10 @@ class Collection:
             return self.index.stats()["engine"]
         return "milvus"  # Its `stats` counts all items.
 
+    def read_only(self):
+        """Whether its index takes no changes, as that of a folder one may only read."""
+        return getattr(self.index, "read_only", False)  # A MilvusIndex never is.
+
     def check_encoder(self, encoder):
         """Raises RequestError where another encoder than this made the index."""
         if encoder.encoder_hash != self.index.encoder_hash:

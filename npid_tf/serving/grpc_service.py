@@ -16,6 +16,7 @@ from tensorflow_serving.apis import (
 
 from npid_tf.errors import UserError
 from npid_tf.serving import protos
+from npid_tf.serving.grpc_token import CheckToken
 from npid_tf.serving.limits import RequestError, abridged
 
 CODES = {
@@ -27,8 +28,8 @@ CODES = {
 }
 
 
-async def start_grpc(service, address):
-    """Starts a gRPC server that answers from a Service.
+async def start_grpc(service, address, access=None):
+    """Starts a gRPC server that answers from a Service those whom Access lets ask.
 
     Returns (grpc.aio.Server, its port). Raises ValueError where the address is taken.
     """
@@ -40,6 +41,7 @@ async def start_grpc(service, address):
             ("grpc.so_reuseport", 0),
         ],
         maximum_concurrent_rpcs=limits.queue,
+        interceptors=[] if access is None else [CheckToken(access)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service), server

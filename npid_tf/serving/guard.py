@@ -8,9 +8,9 @@ import traceback
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from npid_tf.serving.access import PREFLIGHT, Access
+from npid_tf.serving.addresses import without_prefix
 from npid_tf.serving.limits import RequestError
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Guard:
@@ -21,13 +21,15 @@ class Guard:
         limits, metrics: Limits and Metrics.
         local_only: answer only requests that name this machine as their host, so that
             no web page can reach the server through a name of its own.
+        access: Access.
     """
 
-    def __init__(self, app, limits, metrics, local_only):
+    def __init__(self, app, limits, metrics, local_only, access=None):
         self.app = app
         self.limits = limits
         self.metrics = metrics
         self.local_only = local_only
+        self.access = access or Access()
         self.num_requests = 0
 
     async def __call__(self, scope, receive, send):
@@ -35,12 +37,16 @@ class Guard:
             await self.app(scope, receive, send)
             return
         start = time.monotonic()
+        scope = without_prefix(scope, self.access.root_path)
+        more_headers = self.access.headers_for(scope)
         body = _Body(receive, self.limits.body_bytes)
         status = None
 
         async def watch(message):
             nonlocal status
             status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *more_headers]
             await send(message)
 
         self.num_requests += 1
@@ -62,26 +68,25 @@ class Guard:
             async with asyncio.timeout(self.limits.seconds):
                 body.check_length(scope)
                 self._check(scope)
-                await self.app(scope, body.receive, send)
+                answer = self._answer_itself(scope) or self.app
+                await answer(scope, body.receive, send)
         except TimeoutError:
             raise RequestError(
                 503 if body.is_complete else 408,
                 f"The request took longer than {self.limits.seconds:g} seconds.",
             ) from None
 
+    def _answer_itself(self, scope):
+        """A Response to what only asks how to ask, or None."""
+        if self.access.is_preflight(scope):
+            return Response(None, 204, PREFLIGHT)
+        if self.access.root_path and scope["path"] == self.access.root_path:
+            # The page's addresses are relative to its own, which ends with a slash.
+            return Response(None, 308, {"location": f"{self.access.root_path}/"})
+        return None
+
     def _check(self, scope):
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self.local_only and _without_port(host) not in LOOPBACK:
-            raise RequestError(
-                421,
-                "This server answers requests to localhost alone. Start it with "
-                "--host=ADDRESS to answer others.",
-            )
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        is_foreign = origin and origin.partition("://")[2] != host
-        if is_foreign and scope["method"] not in ("GET", "HEAD"):
-            raise RequestError(403, "Pages of other servers may not send this.")
+        self.access.check(scope, self.local_only)
         if self.num_requests > self.limits.queue:
             raise RequestError(
                 503, f"{self.limits.queue} requests are being answered. Try again."
@@ -120,10 +125,6 @@ class _Body:
             self.is_complete = True
 
 
-def _without_port(host):
-    return host if host.endswith("]") else host.rpartition(":")[0] or host
-
-
 def _as_request_error(error):
     if isinstance(error, RequestError):
         return error
@@ -134,7 +135,11 @@ def _as_request_error(error):
 def error_response(error):
     """What a RequestError is answered with."""
     # After 408 the rest of a body may still come: it is no other request.
-    headers = {503: {"retry-after": "1"}, 408: {"connection": "close"}}
+    headers = {
+        401: {"www-authenticate": 'Bearer realm="npid_tf"'},
+        408: {"connection": "close"},
+        503: {"retry-after": "1"},
+    }
     headers = headers.get(error.status, {})
     return _json(error_body(error.message), error.status, headers)
 

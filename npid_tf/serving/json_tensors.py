@@ -14,6 +14,9 @@ import tensorflow as tf
 
 from npid_tf.serving.limits import RequestError, abridged
 
+# What base64url has in place of these two.
+_ALPHABET = bytes.maketrans(b"-_", b"+/")
+
 
 def parse_object(body):
     """The JSON object in a request's body. Raises RequestError for anything else."""
@@ -128,9 +131,22 @@ def decode_base64(value):
             f"JSON Value: {abridged(value)} not formatted correctly for base64 data",
         )
     try:
-        return base64.b64decode(value["b64"], validate=True)
+        return _from_base64(value["b64"].encode("ascii"))
     except (binascii.Error, ValueError):
         raise RequestError(400, "Unable to base64 decode") from None
+
+
+def _from_base64(text):
+    """The bytes that base64 stands for, of either alphabet, with line breaks or not.
+
+    Padding may be missing, but not be wrong. Raises ValueError for anything else.
+    """
+    text = text.translate(_ALPHABET, b" \t\r\n\v\f")
+    digits = text.rstrip(b"=")
+    padding = b"=" * (-len(digits) % 4)
+    if len(text) > len(digits) and text != digits + padding:
+        raise ValueError("wrong padding")
+    return base64.b64decode(digits + padding, validate=True)
 
 
 def to_array(value, dtype):

@@ -2,18 +2,25 @@
 
 import itertools
 import math
-from urllib.parse import quote
 
 import fastapi
+from starlette.datastructures import ImmutableMultiDict
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from npid_tf.serving.addresses import (
+    check_known,
+    decode_path,
+    read_parameters,
+    thumbnail_address,
+)
 from npid_tf.serving.guard import json_response
 from npid_tf.serving.json_tensors import decode_base64, parse_object
 from npid_tf.serving.limits import RequestError, abridged
 
 DEFAULT_K = 10
 MAX_PAGE = 1000
+FORM_FIELDS = ("id", "k", "threshold")
 
 
 def search_api(service):
@@ -22,6 +29,7 @@ def search_api(service):
 
     @router.post("/v1/search")
     async def search(request: fastapi.Request):
+        read_parameters(request, ())
         query = await _read_query(request, service)
         answer = await service.search(*query)
         for item in itertools.chain(*answer["results"]):
@@ -30,7 +38,10 @@ def search_api(service):
 
     @router.post("/v1/items")
     async def upsert(request: fastapi.Request):
+        read_parameters(request, ())
+        service.check_may_change()
         document = await service.in_thread(parse_object, await request.body())
+        check_known(document, ("items",), "keys")
         items = document.get("items")
         if not isinstance(items, list):
             raise RequestError(
@@ -43,15 +54,27 @@ def search_api(service):
         await service.upsert(list(names), list(files), list(labels))
         return json_response({"upserted": len(names)})
 
-    @router.delete("/v1/items/{name:path}")
+    @router.delete("/v1/items")
     async def delete(request: fastapi.Request):
-        await service.delete(request.path_params["name"])
+        parameters = read_parameters(request, ("id",))
+        if "id" not in parameters:
+            raise RequestError(400, "Of which item? Send DELETE /v1/items?id=ID.")
+        return await _delete(parameters["id"])
+
+    @router.delete("/v1/items/{name:path}")
+    async def delete_by_path(request: fastapi.Request):
+        read_parameters(request, ())
+        return await _delete(decode_path(request.scope).removeprefix("/v1/items/"))
+
+    async def _delete(name):
+        await service.delete(name)
         return json_response({"deleted": 1})
 
     @router.get("/v1/items")
     async def page(request: fastapi.Request):
-        offset = _integer(request, "offset", 0, 0, 2**62)
-        limit = _integer(request, "limit", 100, 1, MAX_PAGE)
+        parameters = read_parameters(request, ("offset", "limit"))
+        offset = _integer(parameters, "offset", 0, 0, 2**62)
+        limit = _integer(parameters, "limit", 100, 1, MAX_PAGE)
         collection = service.collection()
         items, total = await service.in_thread(collection.page, offset, limit)
         for item in items:
@@ -60,7 +83,8 @@ def search_api(service):
 
     @router.get("/v1/thumbnail")
     async def thumbnail(request: fastapi.Request):
-        image = await service.thumbnail(request.query_params.get("id", ""))
+        parameters = read_parameters(request, ("id",))
+        image = await service.thumbnail(parameters.get("id", ""))
         headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
         return Response(image, 200, headers, "image/png")
 
@@ -70,17 +94,28 @@ def search_api(service):
 class _InMemoryParser(MultiPartParser):
     spool_max_size = 1 << 62  # No temporary files: the body is bounded already.
 
+    def on_part_end(self):
+        part = self._current_part
+        if part.file is None:
+            part.data.decode()  # It would take what is no UTF-8 for another text.
+        super().on_part_end()
+
 
 async def _read_query(request, service):
     """(files, ids, k, threshold) of a search request."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         files, fields = await _read_form(request, service.limits)
+        check_known(fields, FORM_FIELDS, "fields")
+        for name in ("k", "threshold"):
+            if len(fields.getlist(name)) > 1:
+                raise RequestError(400, f"`{name}` comes twice.")
         names = fields.getlist("id")
         k = _number(int, "k", fields.get("k", DEFAULT_K))
         threshold = _number(float, "threshold", fields.get("threshold", -1.0))
     else:
         document = await service.in_thread(parse_object, await request.body())
+        check_known(document, ("images", "ids", "k", "threshold"), "keys")
         files = [_read_image(item) for item in _list(document, "images")]
         names = _list(document, "ids")
         k, threshold = document.get("k", DEFAULT_K), document.get("threshold", -1.0)
@@ -96,7 +131,7 @@ async def _read_query(request, service):
 
 
 async def _read_form(request, limits):
-    """(bytes of each file, all other fields) of a multipart body."""
+    """(bytes of each file, whatever its name; all other fields) of a multipart body."""
     parser = _InMemoryParser(
         request.headers,
         request.stream(),
@@ -108,11 +143,13 @@ async def _read_form(request, limits):
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise RequestError(400, f"The form does not parse: {error}") from None
-    files = []
-    for _, value in form.multi_items():
-        if not isinstance(value, str):
+    files, fields = [], []
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            fields.append((name, value))
+        else:
             files.append(await value.read())
-    return files, form
+    return files, ImmutableMultiDict(fields)
 
 
 def _number(kind, name, text):
@@ -124,8 +161,8 @@ def _number(kind, name, text):
         ) from None
 
 
-def _integer(request, name, default, least, most):
-    value = _number(int, name, request.query_params.get(name, default))
+def _integer(parameters, name, default, least, most):
+    value = _number(int, name, parameters.get(name, default))
     if not least <= value <= most:
         raise RequestError(
             400, f"`{name}` must be in [{least}, {most}]. Received: {abridged(value)}."
@@ -148,6 +185,7 @@ def _read_item(item):
         raise RequestError(
             400, f"An item needs `id` and `image`. Received: {abridged(item)}."
         )
+    check_known(item, ("id", "image", "label"), "keys of an item")
     name = item["id"]
     try:
         name.encode()
@@ -165,5 +203,5 @@ def _read_image(value):
 
 def _add_address(item):
     """Puts the address of its thumbnail, or None, for whether it has one."""
-    address = f"/v1/thumbnail?id={quote(item['id'], safe='', errors='replace')}"
-    item["thumbnail"] = address if item.pop("has_thumbnail") else None
+    has_thumbnail = item.pop("has_thumbnail")
+    item["thumbnail"] = thumbnail_address(item["id"]) if has_thumbnail else None

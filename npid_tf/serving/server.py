@@ -15,7 +15,7 @@ from npid_tf.serving.http_protocol import http_protocol
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-async def run_server(service, host, port, grpc_port, started=None):
+async def run_server(service, host, port, grpc_port, started=None, access=None):
     """Serves until SIGTERM or SIGINT, then answers what has come and returns.
 
     Args:
@@ -24,6 +24,7 @@ async def run_server(service, host, port, grpc_port, started=None):
         port, grpc_port: of HTTP and gRPC, 0 for any that is free.
         started: called with (port of HTTP, port of gRPC, stop) when it answers;
             `stop()`, in any thread, does what SIGTERM does.
+        access: Access; None: as it is without any flag.
 
     Raises:
         ValueError: where the export cannot be served, or an address is taken.
@@ -33,10 +34,10 @@ async def run_server(service, host, port, grpc_port, started=None):
         http_socket = _listen(host, port)
         grpc_address = f"[{host}]" if ":" in host else host
         grpc_server, grpc_port = await start_grpc(
-            service, f"{grpc_address}:{grpc_port}"
+            service, f"{grpc_address}:{grpc_port}", access
         )
         config = uvicorn.Config(
-            build_app(service, local_only=host in LOOPBACK),
+            build_app(service, host in LOOPBACK, access),
             http=http_protocol(service.limits.seconds),
             loop="asyncio",
             ws="none",
@@ -45,6 +46,7 @@ async def run_server(service, host, port, grpc_port, started=None):
             log_level="error",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # Access tells which are believed, and of whom.
             timeout_graceful_shutdown=round(service.limits.seconds),
         )
         server = _Server(config, grpc_server)

@@ -29,6 +29,7 @@ class Service:
         max_batch_size: images that one call of a model answers.
         batch_delay: seconds that an image waits for others.
         poll_seconds: between looks for new versions.
+        read_only: whether it refuses changes, though the index would take them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Service:
         max_batch_size=64,
         batch_delay=0.002,
         poll_seconds=1.0,
+        read_only=False,
     ):
         self.limits = limits
         self.metrics = metrics
@@ -50,6 +52,7 @@ class Service:
         self._changing = asyncio.Lock()  # The index, or which index it is.
         self._index = index
         self._poll_seconds = poll_seconds
+        self._read_only = read_only
         self._batcher = Batcher(
             max_batch_size,
             limits.pixels,
@@ -88,6 +91,18 @@ class Service:
     def check_ready(self):
         """Raises RequestError where searches cannot be answered."""
         self._current()
+
+    def read_only(self):
+        """Whether changes are refused."""
+        is_open = self._collection is not None
+        return self._read_only or (is_open and self._collection.read_only())
+
+    def check_may_change(self):
+        """Raises RequestError where changes are refused."""
+        if self.read_only():
+            raise RequestError(
+                403, "This server is read-only: it searches, and changes nothing."
+            )
 
     async def compute(self, num_bytes, function, *arguments):
         """What a function returns that takes the longer the more bytes it is given."""
@@ -145,6 +160,7 @@ class Service:
 
     async def upsert(self, names, files, labels):
         """Puts images into the index, durably, in place of those with the same ids."""
+        self.check_may_change()
         self.limits.check_num_images(len(files))
         while True:
             _, encoder = self._current()
@@ -157,6 +173,7 @@ class Service:
 
     async def delete(self, name):
         """Takes an item out of the index, durably."""
+        self.check_may_change()
         async with self._changing:
             await self.in_thread(self.collection().delete, name)
 

@@ -133,3 +133,85 @@ def test_forms_that_do_not_parse_are_refused(server, body, headers, message):
     status, answer = server.ask("POST", "/v1/search", body, headers)
     assert status == 400
     assert message in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "unknown", "known"),
+    [
+        ("POST", "search", {"ids": ["1"], "top_k": 3}, "keys: top_k", "threshold"),
+        ("POST", "search", {"ids": ["1"], "filter": "x"}, "filter", "images, ids, k"),
+        ("POST", "search?k=3", {"ids": ["1"]}, "parameters: k", "none"),
+        ("POST", "items", {"items": [], "labels": []}, "keys: labels", "items"),
+        ("POST", "items?label=a", {"items": []}, "label", "none"),
+        ("POST", "items", {"items": [{"id": "a", "image": "", "lable": "b"}]}, "lable",
+         "id, image, label"),
+        ("GET", "items?page=2", None, "page", "offset, limit"),
+        ("GET", "items?limit=2&limit=3", None, "comes twice", ""),
+        ("GET", "thumbnail?id=7&size=2", None, "size", "id"),
+        ("DELETE", "items?id=no&label=a", None, "label", "id"),
+        ("DELETE", "items/no?id=no", None, "id", "none"),
+        ("DELETE", "items?id=no&id=7", None, "comes twice", ""),
+        ("DELETE", "items", None, "Of which item?", "?id=ID"),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_refused_not_passed_over(
+    server, method, path, body, unknown, known
+):
+    status, answer = server.ask(method, f"/v1/{path}", body)
+    assert status == 400
+    assert unknown in answer["error"]
+    assert known in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (("top_k", "3"), "Unknown fields: top_k. Known: id, k, threshold"),
+        (("image", "photo.jpg"), "Unknown fields: image"),  # A name, and no file.
+        (("k", "4"), "`k` comes twice"),
+    ],
+)
+def test_fields_that_are_not_known_are_refused(server, part, message):
+    body = form(("id", "5"), ("k", "3"), part)
+    status, answer = server.ask("POST", "/v1/search", *body)
+    assert status == 400
+    assert message in answer["error"]
+
+
+def test_tensorflow_servings_routes_pass_over_other_keys_as_it_does(server, digit, b64):
+    body = {"instances": [{"image_bytes": b64(digit(1))}], "other": 1}
+    assert server.ask("POST", "/v1/models/neighbors:predict", body)[0] == 200
+
+
+def test_base64_comes_in_any_of_its_forms(server, digit, b64):
+    plain = b64(digit(3))["b64"]
+    broken = "\r\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
+    url_safe = plain.replace("+", "-").replace("/", "_")
+    for text in (plain, broken, plain.rstrip("="), url_safe.rstrip("="), f"\n{plain} "):
+        body = {"images": [{"b64": text}], "k": 1}
+        status, answer = server.ask("POST", "/v1/search", body)
+        assert status == 200
+        assert answer["results"][0][0]["id"] == "3"
+    for text in (plain + "=", "=", "A", "AB=", "A===", "é", "AB\0C", plain + "*"):
+        status, answer = server.ask("POST", "/v1/search", {"images": [text]})
+        assert (status, answer) == (400, {"error": "Unable to base64 decode"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/search", 405),
+        ("GET", "/v1/search/", 404),
+        ("POST", "/v1/items/", 405),
+        ("PATCH", "/v1/items", 405),
+        ("OPTIONS", "/v1/items", 405),
+        ("OPTIONS", "*", 404),
+        ("POST", "/", 405),
+        ("GET", "/v2/search", 404),
+        ("POST", "/v1/thumbnail?id=7", 405),
+    ],
+)
+def test_requests_for_nothing_get_a_reason(server, method, path, status):
+    answer = server.ask(method, path)
+    assert answer[0] == status
+    assert answer[1]["error"].startswith(("Not found: ", "Not allowed: "))

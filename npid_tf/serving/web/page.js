@@ -4,6 +4,7 @@ const PAGE = 60;
 const element = (id) => document.getElementById(id);
 const trail = []; // Queries so far, the one shown last.
 let shown = 0; // Images of the training set that are shown.
+let token = sessionStorage.getItem("npid-token"); // Gone with the tab.
 let request = 0; // Number of the newest search: late answers of others are dropped.
 
 // A query is {name, image: address or null, file} of an image file, or
@@ -24,18 +25,45 @@ async function ask(query) {
     options.body.append("k", k);
     options.body.append("threshold", threshold);
   }
-  const answer = await (await fetchChecked("/v1/search", options)).json();
+  const answer = await (await fetchChecked("v1/search", options)).json();
   const found = answer.results[0].filter((item) => item.id !== query.id).slice(0, k);
   return { ...answer, found };
 }
 
-async function fetchChecked(address, options) {
-  const response = await fetch(address, options);
-  if (!response.ok) {
-    const { error } = await response.json();
-    throw new Error(error);
+// Addresses are relative to the page's: a proxy may show it anywhere.
+async function fetchChecked(address, options = {}) {
+  const sent = token;
+  const headers = { ...options.headers };
+  if (sent !== null) headers.authorization = `Bearer ${sent}`;
+  const response = await fetch(address, { ...options, headers });
+  if (response.ok) return response;
+  if (response.status === 401 && sent === token) askForToken(sent !== null);
+  throw new Error(await reason(response));
+}
+
+// A proxy's own errors are no JSON.
+async function reason(response) {
+  try {
+    return (await response.json()).error;
+  } catch {
+    return `${response.status} ${response.statusText}`;
   }
-  return response;
+}
+
+function askForToken(wasWrong) {
+  element("token-form").hidden = false;
+  element("token").focus();
+  element("token-status").textContent = wasWrong ? "That is not its token." : "";
+}
+
+function useToken(event) {
+  event.preventDefault();
+  token = element("token").value.trim();
+  sessionStorage.setItem("npid-token", token);
+  element("token").value = "";
+  element("token-form").hidden = true;
+  showMore();
+  search();
 }
 
 async function search() {
@@ -88,9 +116,26 @@ function picture(item) {
   const image = document.createElement("img");
   image.alt = ""; // The text below says all that is known of it.
   image.loading = "lazy";
-  image.src = item.thumbnail;
   sharpen(image);
+  showThumbnail(image, item.thumbnail);
   return image;
+}
+
+async function showThumbnail(image, thumbnail) {
+  image.dataset.thumbnail = thumbnail;
+  const address = `v1/thumbnail${thumbnail.slice(thumbnail.indexOf("?"))}`;
+  if (token === null) {
+    image.src = address;
+    return;
+  }
+  try {
+    // An image's own request would be without the token.
+    const picture = URL.createObjectURL(await (await fetchChecked(address)).blob());
+    image.addEventListener("load", () => URL.revokeObjectURL(picture), { once: true });
+    if (image.dataset.thumbnail === thumbnail) image.src = picture;
+  } catch (error) {
+    image.alt = error.message;
+  }
 }
 
 // Images of few pixels are shown as such, not blurred.
@@ -116,10 +161,19 @@ function display() {
   const query = trail.at(-1);
   element("query").hidden = false;
   element("query-image").hidden = query.image === null;
-  element("query-image").src = query.image ?? "data:,";
+  showQuery(element("query-image"), query);
   element("query-caption").textContent = query.name;
   element("back").disabled = trail.length < 2;
   search();
+}
+
+function showQuery(image, query) {
+  delete image.dataset.thumbnail;
+  if (query.file === undefined && query.image !== null) {
+    showThumbnail(image, query.image);
+  } else {
+    image.src = query.image ?? "data:,";
+  }
 }
 
 function showFile(file) {
@@ -128,7 +182,7 @@ function showFile(file) {
 
 async function showMore() {
   try {
-    const address = `/v1/items?offset=${shown}&limit=${PAGE}`;
+    const address = `v1/items?offset=${shown}&limit=${PAGE}`;
     const { items, total } = await (await fetchChecked(address)).json();
     element("training").append(...items.map(card));
     shown += items.length;
@@ -153,6 +207,7 @@ onSetting("threshold", (value) => Number(value).toFixed(2));
 sharpen(element("query-image"));
 element("settings").addEventListener("submit", (event) => event.preventDefault());
 element("file").addEventListener("change", (event) => showFile(event.target.files[0]));
+element("token-form").addEventListener("submit", useToken);
 element("more").addEventListener("click", showMore);
 element("back").addEventListener("click", () => {
   trail.pop();
