@@ -170,6 +170,22 @@ def make_index(unit_vectors, tmp_path):
     return make
 
 
+@pytest.fixture(scope="session")
+def headers_of():
+    """(port, method, path, headers={}) -> (status, headers, bytes) of an answer."""
+
+    def ask(port, method, path, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request(method, path, None, headers or {})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    return ask
+
+
 def _ask(port, method, path, body=None, headers=None):
     """(status, JSON or bytes) of a request to 127.0.0.1; a dict is sent as JSON."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
