@@ -33,7 +33,7 @@ def test_scikit_learn_agrees_with_the_protocols_on_one_encoder(workdir, capsys):
         if compared != ["", ""]:
             other, difference = map(float, compared)
             assert difference == pytest.approx(float(top1) - other, abs=2e-4)
-            assert abs(difference) < 0.02
+            assert abs(difference) <= 5 / 120  # images; liblinear's order is random
     printed = capsys.readouterr().out
     assert "Learned from 120 images, judged by 120." in printed
     assert "| svm | trained | features | costs " in printed

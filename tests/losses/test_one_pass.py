@@ -98,12 +98,13 @@ def test_rows_may_be_read_in_bfloat16(chunk):
     rows = tf.cast(stored, tf.float64).numpy()
     gradient = tape.gradient(total, tensor).numpy()
     weights = np.exp(queries.astype(np.float64) @ rows.T)
-    # Scores of up to 14 are off by 2^-9 of them, and so are queries; but sums
-    # in bfloat16 would stop growing at 256 times a term.
-    np.testing.assert_allclose(total, weights.sum(axis=1), rtol=0.03)
+    # Scores, and the queries of which they are products, are off by 2^-9 of them, the
+    # more on CPUs that round each of them: e^(2 * 14 / 512) is 1.06. But sums in
+    # bfloat16 would stop growing at 256 times a term, a twentieth of these.
+    np.testing.assert_allclose(total, weights.sum(axis=1), rtol=0.06)
     expected = weights @ rows
     error = np.linalg.norm(gradient - expected, axis=1)
-    assert (error / np.linalg.norm(expected, axis=1)).max() < 0.03
+    assert (error / np.linalg.norm(expected, axis=1)).max() < 0.06
 
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])

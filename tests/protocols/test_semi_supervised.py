@@ -16,7 +16,7 @@ def test_colors_are_told_apart_from_one_label_each(color_config):
         label_percents=(5,),
         fine_tune_rates=(0.1,),
         head_multipliers=(10,),
-        probe_epochs=20,
+        probe_epochs=60,  # Batch norm's averages of 20 are not there yet on every CPU.
     )
     rows = evaluate_semi_supervised(config)
     assert [(row["start"], row["images"]) for row in rows] == [
