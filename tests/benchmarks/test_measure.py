@@ -28,7 +28,8 @@ def test_peak_memory_counts_what_numpy_takes():
 
 
 def test_peak_memory_counts_what_tensorflow_takes_from_its_own_store():
-    # tf.range fills 100 MB (some pages may have been there before) that cannot be folded into a constant.
+    # tf.range fills 100 MB that cannot be folded into a constant; some pages of them
+    # the process may have had before.
     work = tf.function(lambda n: tf.reduce_sum(tf.range(n) * 2))
     size = tf.constant(25 << 20)
     work(size)
