@@ -171,6 +171,38 @@ def make_index(unit_vectors, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def guarded(exported, tmp_path_factory, start_server):
+    """A server with a token, an allowed origin and a prefix."""
+    directory = str(tmp_path_factory.mktemp("guarded") / "export")
+    shutil.copytree(exported.export_dir, directory)
+    config = dataclasses.replace(
+        exported,
+        export_dir=directory,
+        port=0,
+        grpc_port=0,
+        api_token="open-sesame",
+        allowed_origins=("https://photos.example",),
+        root_path="/search",
+    )
+    return start_server(config)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; the test is skipped where it or playwright is missing."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("No Chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
 def headers_of():
     """(port, method, path, headers={}) -> (status, headers, bytes) of an answer."""
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 
 import grpc
 import numpy as np
@@ -15,23 +14,6 @@ from npid_tf.serving import Client
 
 TOKEN = "open-sesame"
 PAGE = "https://photos.example"
-
-
-@pytest.fixture(scope="module")
-def guarded(exported, tmp_path_factory, start_server):
-    """A server with a token, an allowed origin and a prefix."""
-    directory = str(tmp_path_factory.mktemp("guarded") / "export")
-    shutil.copytree(exported.export_dir, directory)
-    config = dataclasses.replace(
-        exported,
-        export_dir=directory,
-        port=0,
-        grpc_port=0,
-        api_token=TOKEN,
-        allowed_origins=(PAGE,),
-        root_path="/search",
-    )
-    return start_server(config)
 
 
 @pytest.fixture(scope="module")

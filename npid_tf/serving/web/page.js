@@ -61,6 +61,7 @@ function useToken(event) {
   token = element("token").value.trim();
   sessionStorage.setItem("npid-token", token);
   element("token").value = "";
+  element("token-status").textContent = "";
   element("token-form").hidden = true;
   showMore();
   search();
