@@ -1,5 +1,6 @@
 """Searching an export from files, and the gallery."""
 
+import base64
 import dataclasses
 import json
 import os
@@ -202,6 +203,27 @@ def test_what_was_added_since_is_found_and_shown(exported, tmp_path):
     assert len(images) == 1 + 5
     assert images[0] in images[1:3]
     assert "gone.png" in html  # Without its image, which is nowhere.
+
+
+def test_an_id_that_is_a_path_opens_no_file(exported, query, tmp_path):
+    directory, secret = str(tmp_path / "export"), str(tmp_path / "secret.png")
+    shutil.copytree(exported.export_dir, directory)
+    pixels = np.random.default_rng(1).integers(0, 256, [8, 8, 3], np.uint8)
+    encoded = tf.io.encode_png(pixels)
+    tf.io.write_file(secret, encoded)
+    (tmp_path / "secret.txt").write_text("no image")
+    names = [secret, str(tmp_path / "secret.txt"), f"{tmp_path}/./query <7>.png"]
+    index = LiveIndex(f"{directory}/index")
+    index.upsert(names, index.embeddings(["7"] * len(names)))
+    index.close()
+    gallery = tmp_path / "gallery.html"
+    config = dataclasses.replace(exported, export_dir=directory, gallery=str(gallery))
+    main(config, [query])
+    html = gallery.read_text(encoding="utf-8")
+    images = [part.split('"')[0] for part in html.split("data:image/png;base64,")[1:]]
+    assert all(os.path.basename(name).split(" ")[0] in html for name in names)
+    assert base64.b64encode(encoded.numpy()).decode() not in images
+    assert images.count(images[0]) == 2  # The query, and the training image it is.
 
 
 def test_without_a_query_it_says_which_flag_to_pass(exported):

@@ -21,18 +21,13 @@ class CheckToken(grpc.aio.ServerInterceptor):
         try:
             self._access.check_token(metadata.get("authorization"))
         except RequestError as error:
-            return _refusal(handler, error.message)
+            return _refusal(error.message)
         return handler
 
 
-def _refusal(handler, message):
-    async def refuse(request, context):
+def _refusal(message):
+    async def refuse(messages, context):
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
 
-    # Before the request is parsed: nobody who may not ask shall make work.
-    make = (
-        grpc.unary_stream_rpc_method_handler
-        if handler.response_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
-    return make(refuse)
+    # Of a stream nothing is read that nobody asks for: who may not ask makes no work.
+    return grpc.stream_stream_rpc_method_handler(refuse)
