@@ -75,7 +75,7 @@ class Access:
             return
         kind, _, given = (authorization or "").partition(" ")
         # In a time that does not tell how much of it is right.
-        is_right = hmac.compare_digest(given.strip().encode("latin-1"), self.token)
+        is_right = hmac.compare_digest(given.strip().encode(), self.token)
         if kind.lower() != "bearer" or not is_right:
             raise RequestError(
                 401, "This needs the header `Authorization: Bearer TOKEN`."
