@@ -34,6 +34,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]==2.20.*"],
         "serving": [
             "tensorflow-serving-api==2.20.*",
+            "grpcio-health-checking",
             "fastapi",
             "uvicorn",
             "uvloop",

@@ -1,7 +1,6 @@
 """TensorFlow Serving's gRPC services: PredictionService and ModelService."""
 
 import asyncio
-import math
 import time
 import traceback
 
@@ -9,15 +8,16 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
-    model_service_pb2_grpc,
+    get_model_status_pb2,
     predict_pb2,
-    prediction_service_pb2_grpc,
 )
 
 from npid_tf.errors import UserError
-from npid_tf.serving import protos
+from npid_tf.serving import protos, tensor_protos
+from npid_tf.serving.grpc_health import health_handler
 from npid_tf.serving.grpc_token import CheckToken
 from npid_tf.serving.limits import RequestError, abridged
+from npid_tf.serving.wire_price import read_message
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -26,6 +26,10 @@ CODES = {
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+PREDICTION = "tensorflow.serving.PredictionService"
+MODEL = "tensorflow.serving.ModelService"
+# Only as it is: a few bytes of gzip would be gigabytes before anything sees them.
+UNCOMPRESSED = 1
 
 
 async def start_grpc(service, address, access=None):
@@ -35,19 +39,39 @@ async def start_grpc(service, address, access=None):
     """
     limits = service.limits
     server = grpc.aio.server(
+        interceptors=[
+            *([] if access is None else [CheckToken(access)]),
+            _Queue(limits),
+        ],
         options=[
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            ("grpc.compression_enabled_algorithms_bitset", UNCOMPRESSED),
         ],
-        maximum_concurrent_rpcs=limits.queue,
-        interceptors=[] if access is None else [CheckToken(access)],
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        _PredictionService(service), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        _ModelService(service), server
+    calls = _Calls(service)
+    server.add_generic_rpc_handlers(
+        [
+            _handler(
+                service,
+                PREDICTION,
+                Predict=(calls.predict, predict_pb2.PredictRequest),
+                GetModelMetadata=(
+                    calls.metadata,
+                    get_model_metadata_pb2.GetModelMetadataRequest,
+                ),
+            ),
+            _handler(
+                service,
+                MODEL,
+                GetModelStatus=(
+                    calls.status,
+                    get_model_status_pb2.GetModelStatusRequest,
+                ),
+            ),
+            health_handler(service, (PREDICTION, MODEL)),
+        ]
     )
     try:
         port = server.add_insecure_port(address)
@@ -57,25 +81,54 @@ async def start_grpc(service, address, access=None):
     return server, port
 
 
-class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class _Queue(grpc.aio.ServerInterceptor):
+    """Refuses calls past a number before their messages are read, but for health."""
+
+    def __init__(self, limits):
+        self._limits = limits
+        self._num_calls = 0
+
+    async def intercept_service(self, continuation, details):
+        handler = await continuation(details)
+        if handler is None or not details.method.startswith("/tensorflow.serving."):
+            return handler
+        if self._num_calls >= self._limits.queue:
+            # Of a stream nothing is read that nobody asks for.
+            return grpc.stream_stream_rpc_method_handler(self._refuse)
+        return grpc.unary_unary_rpc_method_handler(self._counted(handler.unary_unary))
+
+    def _counted(self, method):
+        async def answer(data, context):
+            self._num_calls += 1
+            try:
+                return await method(data, context)
+            finally:
+                self._num_calls -= 1
+
+        return answer
+
+    async def _refuse(self, messages, context):
+        await context.abort(
+            grpc.StatusCode.UNAVAILABLE,
+            f"{self._limits.queue} requests are being answered. Try again.",
+        )
+
+
+class _Calls:
+    """What is answered: messages in, messages out, or a RequestError."""
+
     def __init__(self, service):
         self._service = service
 
-    async def Predict(self, request, context):
-        return await _answer(self._service, self._predict, request, context)
-
-    async def GetModelMetadata(self, request, context):
-        return await _answer(self._service, self._metadata, request, context)
-
-    async def _predict(self, request):
+    async def predict(self, request):
         service = self._service
         servable = service.models.get(*_name_and_version(request))
         signature = request.model_spec.signature_name or "serving_default"
         wanted = list(request.output_filter)
         _check_filter(wanted, servable.output_names(signature))
-        inputs = await service.compute(
-            request.ByteSize(), _to_arrays, request.inputs, service.limits
-        )
+        specs = servable.input_specs(signature)
+        num_bytes = tensor_protos.price(request.inputs, specs, service.limits)
+        inputs = await service.compute(num_bytes, _to_arrays, request.inputs)
         outputs = await service.predict(servable, signature, inputs, wanted)
         response = predict_pb2.PredictResponse(
             model_spec=protos.model_spec(servable, signature)
@@ -84,7 +137,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
         return response
 
-    async def _metadata(self, request):
+    async def metadata(self, request):
         servable = self._service.models.get(*_name_and_version(request))
         if list(request.metadata_field) != ["signature_def"]:
             raise RequestError(
@@ -97,29 +150,43 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-
-class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, service):
-        self._service = service
-
-    async def GetModelStatus(self, request, context):
-        return await _answer(self._service, self._status, request, context)
-
-    async def _status(self, request):
+    async def status(self, request):
         models = self._service.models
         return protos.status_response(models, *_name_and_version(request))
 
 
-async def _answer(service, method, request, context):
-    """What `method` returns; its RequestError as a gRPC status."""
+def _handler(service, name, **calls):
+    """The handler of a gRPC service: {method: (function of a message, its class)}.
+
+    Messages stay bytes until they are priced, so none are read by gRPC itself.
+    """
+
+    def make(method, call, kind):
+        async def answer(data, context):
+            return await _answer(service, method, call, kind, data, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    return grpc.method_handlers_generic_handler(
+        name, {method: make(method, *pair) for method, pair in calls.items()}
+    )
+
+
+async def _answer(service, method, call, kind, data, context):
+    """Bytes of what `call` returns for a message; its RequestError as a gRPC status."""
     start = time.monotonic()
-    status = "OK"
+    status = "CANCELLED"
+    limit = service.limits.seconds
+    left = context.time_remaining()  # None: the client sets no deadline.
     try:
-        async with asyncio.timeout(service.limits.seconds):
-            return await method(request)
+        async with asyncio.timeout(limit if left is None else min(left, limit)):
+            message = await service.compute(len(data), read_message, kind, data)
+            response = (await call(message)).SerializeToString()
+        status = "OK"
+        return response
     except TimeoutError:
         status = "DEADLINE_EXCEEDED"
-        message = f"The request took longer than {service.limits.seconds:g} seconds."
+        message = f"The request took longer than {limit:g} seconds."
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, message)
     except RequestError as error:
         code = CODES[error.status]
@@ -131,9 +198,7 @@ async def _answer(service, method, request, context):
         message = "Internal error; the server's log tells more."
         await context.abort(grpc.StatusCode.INTERNAL, message)
     finally:
-        service.metrics.count(
-            f"grpc {method.__name__.strip('_')}", status, time.monotonic() - start
-        )
+        service.metrics.count(f"grpc {method}", status, time.monotonic() - start)
 
 
 def _name_and_version(request):
@@ -155,20 +220,5 @@ def _check_filter(wanted, known):
             )
 
 
-def _to_arrays(protos_by_name, limits):
-    """{name: array} of TensorProtos, which must not fill more than was sent."""
-    arrays = {}
-    for name, proto in protos_by_name.items():
-        # One value may stand for all of a shape: a few bytes could fill the memory.
-        shape = [dim.size for dim in proto.tensor_shape.dim]
-        if min(shape, default=0) < 0 or math.prod(shape) > limits.body_bytes:
-            raise RequestError(
-                413, f"`{abridged(name)}` is too large. Received: {abridged(shape)}."
-            )
-        try:
-            arrays[name] = tf.make_ndarray(proto)
-        except (TypeError, ValueError, KeyError) as error:
-            raise RequestError(
-                400, f"`{abridged(name)}` is no tensor: {abridged(error)}"
-            ) from None
-    return arrays
+def _to_arrays(inputs):
+    return {name: tensor_protos.to_array(name, proto) for name, proto in inputs.items()}

@@ -1,6 +1,7 @@
 """What stands before every HTTP request: bounds, error bodies, and the count."""
 
 import asyncio
+import errno
 import json
 import time
 import traceback
@@ -8,9 +9,12 @@ import traceback
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from npid_tf.errors import FileError, is_of_user
 from npid_tf.serving.access import PREFLIGHT, Access
 from npid_tf.serving.addresses import without_prefix
 from npid_tf.serving.limits import RequestError
+
+WATCHED = ("/healthz", "/readyz", "/metrics")
 
 
 class Guard:
@@ -39,6 +43,8 @@ class Guard:
         start = time.monotonic()
         scope = without_prefix(scope, self.access.root_path)
         more_headers = self.access.headers_for(scope)
+        if scope["method"] == "HEAD":  # As GET, the body of which the server drops.
+            scope["method"] = "GET"
         body = _Body(receive, self.limits.body_bytes)
         status = None
 
@@ -49,9 +55,11 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *more_headers]
             await send(message)
 
-        self.num_requests += 1
+        # Who watches the server must be answered when nobody else is.
+        is_counted = scope["path"] not in WATCHED
+        self.num_requests += is_counted
         try:
-            await self._answer(scope, body, watch)
+            await self._answer(scope, body, watch, is_counted)
         except ClientDisconnect:
             status = "disconnect"
         except Exception as error:  # Every request gets an answer.
@@ -59,15 +67,20 @@ class Guard:
             if status is None:
                 await error_response(error)(scope, receive, watch)
         finally:
-            self.num_requests -= 1
+            self.num_requests -= is_counted
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.count(route, status, time.monotonic() - start)
 
-    async def _answer(self, scope, body, send):
+    async def _answer(self, scope, body, send, is_counted):
         try:
             async with asyncio.timeout(self.limits.seconds):
                 body.check_length(scope)
                 self._check(scope)
+                if is_counted and self.num_requests > self.limits.queue:
+                    raise RequestError(
+                        503,
+                        f"{self.limits.queue} requests are being answered. Try again.",
+                    )
                 answer = self._answer_itself(scope) or self.app
                 await answer(scope, body.receive, send)
         except TimeoutError:
@@ -87,10 +100,6 @@ class Guard:
 
     def _check(self, scope):
         self.access.check(scope, self.local_only)
-        if self.num_requests > self.limits.queue:
-            raise RequestError(
-                503, f"{self.limits.queue} requests are being answered. Try again."
-            )
 
 
 class _Body:
@@ -128,6 +137,12 @@ class _Body:
 def _as_request_error(error):
     if isinstance(error, RequestError):
         return error
+    cause = error.__cause__ if isinstance(error, FileError) else error
+    if isinstance(cause, OSError) and is_of_user(cause):
+        print(f"A request failed for the disk: {error}", flush=True)
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return RequestError(507, "The server's disk is full: nothing was changed.")
+        return RequestError(500, f"The server's files fail it: {cause.strerror}.")
     traceback.print_exception(error)
     return RequestError(500, "Internal error; the server's log tells more.")
 

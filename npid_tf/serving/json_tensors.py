@@ -7,28 +7,16 @@ object for each row, or `inputs`, a value or an object of all rows; bytes as
 
 import base64
 import binascii
-import json
+import itertools
 
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.serving.json_document import MAX_RANK
 from npid_tf.serving.limits import RequestError, abridged
 
 # What base64url has in place of these two.
 _ALPHABET = bytes.maketrans(b"-_", b"+/")
-
-
-def parse_object(body):
-    """The JSON object in a request's body. Raises RequestError for anything else."""
-    if not body:
-        raise RequestError(400, "JSON Parse error: The document is empty")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"JSON Parse error: {error}") from None
-    if not isinstance(document, dict):
-        raise RequestError(400, f"JSON Value: {abridged(document)} Is not object")
-    return document
 
 
 def read_signature_name(document):
@@ -70,6 +58,8 @@ def read_inputs(document, dtypes):
 
 
 def _read_rows(rows, dtypes):
+    if isinstance(rows, np.ndarray):
+        return _read_columns(rows, dtypes, "instances")
     if not isinstance(rows, list):
         raise RequestError(
             400, f"JSON Value: {abridged(rows)} Expecting 'instances' to be a list"
@@ -156,12 +146,7 @@ def to_array(value, dtype):
     """
     if dtype == tf.string:
         return _to_strings(value)
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise RequestError(
-            400, "Encountered list at unexpected size: its lists have several sizes"
-        ) from None
+    array = _to_numbers(value)
     if array.size == 0:
         return array.astype(dtype.as_numpy_dtype)
     kinds = {"b": "b", "f": "iuf", "i": "iu", "u": "iu"}[
@@ -178,12 +163,45 @@ def to_array(value, dtype):
     return array.astype(dtype.as_numpy_dtype)
 
 
+def _to_numbers(value):
+    """An array of nested lists; of any dtype where they hold more than numbers."""
+    shape = _outer_shape(value)
+    leaves = [value]
+    for size in shape:
+        if not all(isinstance(item, list) and len(item) == size for item in leaves):
+            raise RequestError(
+                400,
+                "Encountered list at unexpected size: its lists have several sizes",
+            )
+        leaves = list(itertools.chain.from_iterable(leaves))
+    kinds = set(map(type, leaves))
+    if kinds == {np.ndarray} and len({leaf.shape for leaf in leaves}) == 1:
+        array = np.stack(leaves)
+        return array.reshape(*shape, *array.shape[1:])
+    if kinds & {list, np.ndarray}:
+        raise RequestError(
+            400, "Encountered list at unexpected size: its lists have several sizes"
+        )
+    # Strings would all become as long as the longest.
+    dtype = None if kinds <= {int, float, bool} else object
+    return np.array(leaves, dtype).reshape(shape)
+
+
+def _outer_shape(value):
+    """The sizes of a nested list along its first elements."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    if len(shape) > MAX_RANK:
+        raise RequestError(
+            400, f"Lists may be nested {MAX_RANK} deep. Received: {len(shape)}."
+        )
+    return shape
+
+
 def _to_strings(value):
-    shape, level = [], value
-    while isinstance(level, list):
-        shape.append(len(level))
-        level = level[0] if level else None
-    leaves = []
+    shape, leaves = _outer_shape(value), []
     _collect(value, shape, leaves)
     array = np.empty(len(leaves), object)
     array[:] = leaves

@@ -1,10 +1,11 @@
 """What a request may ask of the server, and how it is told that it asks too much."""
 
 import dataclasses
+import reprlib
 
 
 class RequestError(Exception):
-    """Why a request is not served: an HTTP status, 400 to 503, and a message."""
+    """Why a request is not served: an HTTP status, 400 to 507, and a message."""
 
     def __init__(self, status, message):
         super().__init__(message)
@@ -52,5 +53,12 @@ class Limits:
 
 def abridged(value):
     """A value of a request, no longer than an error message should tell."""
-    text = str(value)
+    # Never all of it as text: a value may be a million lists.
+    text = value[:81] if isinstance(value, str) else _SHORT.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 6
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 12
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80

@@ -10,8 +10,8 @@ from google.protobuf import json_format
 
 from npid_tf.serving import protos
 from npid_tf.serving.guard import json_response
+from npid_tf.serving.json_document import parse_object
 from npid_tf.serving.json_tensors import (
-    parse_object,
     read_inputs,
     read_signature_name,
     write_outputs,

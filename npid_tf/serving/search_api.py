@@ -1,5 +1,6 @@
 """Searching by image, and changing what is searched, over HTTP."""
 
+import asyncio
 import itertools
 import math
 
@@ -15,12 +16,14 @@ from npid_tf.serving.addresses import (
     thumbnail_address,
 )
 from npid_tf.serving.guard import json_response
-from npid_tf.serving.json_tensors import decode_base64, parse_object
+from npid_tf.serving.json_document import parse_object
+from npid_tf.serving.json_tensors import decode_base64
 from npid_tf.serving.limits import RequestError, abridged
 
 DEFAULT_K = 10
 MAX_PAGE = 1000
 FORM_FIELDS = ("id", "k", "threshold")
+FORM_PIECE = 1 << 16
 
 
 def search_api(service):
@@ -32,9 +35,7 @@ def search_api(service):
         read_parameters(request, ())
         query = await _read_query(request, service)
         answer = await service.search(*query)
-        for item in itertools.chain(*answer["results"]):
-            _add_address(item)
-        return json_response(answer)
+        return await service.in_thread(_answer, answer, *answer["results"])
 
     @router.post("/v1/items")
     async def upsert(request: fastapi.Request):
@@ -77,9 +78,7 @@ def search_api(service):
         limit = _integer(parameters, "limit", 100, 1, MAX_PAGE)
         collection = service.collection()
         items, total = await service.in_thread(collection.page, offset, limit)
-        for item in items:
-            _add_address(item)
-        return json_response({"total": total, "items": items})
+        return _answer({"total": total, "items": items}, items)
 
     @router.get("/v1/thumbnail")
     async def thumbnail(request: fastapi.Request):
@@ -89,6 +88,13 @@ def search_api(service):
         return Response(image, 200, headers, "image/png")
 
     return router
+
+
+def _answer(document, *lists):
+    """The response of a JSON value, whose items get their thumbnails' addresses."""
+    for item in itertools.chain(*lists):
+        _add_address(item)
+    return json_response(document)
 
 
 class _InMemoryParser(MultiPartParser):
@@ -105,7 +111,10 @@ async def _read_query(request, service):
     """(files, ids, k, threshold) of a search request."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        files, fields = await _read_form(request, service.limits)
+        body = await request.body()
+        files, fields = await service.in_thread(
+            _read_form, request.headers, body, service.limits
+        )
         check_known(fields, FORM_FIELDS, "fields")
         for name in ("k", "threshold"):
             if len(fields.getlist(name)) > 1:
@@ -130,26 +139,35 @@ async def _read_query(request, service):
     return files, names, k, threshold
 
 
-async def _read_form(request, limits):
+def _read_form(headers, body, limits):
     """(bytes of each file, whatever its name; all other fields) of a multipart body."""
-    parser = _InMemoryParser(
-        request.headers,
-        request.stream(),
-        max_files=limits.images,
-        max_fields=limits.images + 2,
-        max_part_size=1 << 16,
-    )
+
+    async def stream():
+        for start in range(0, len(body), FORM_PIECE):
+            yield body[start : start + FORM_PIECE]
+        yield b""
+
+    async def parse():
+        parser = _InMemoryParser(
+            headers,
+            stream(),
+            max_files=limits.images,
+            max_fields=limits.images + 2,
+            max_part_size=1 << 16,
+        )
+        files, fields = [], []
+        for name, value in (await parser.parse()).multi_items():
+            if isinstance(value, str):
+                fields.append((name, value))
+            else:
+                files.append(await value.read())
+        return files, ImmutableMultiDict(fields)
+
     try:
-        form = await parser.parse()
+        # A loop of this thread's own: nothing in it waits, for all of it is in memory.
+        return asyncio.run(parse())
     except (MultiPartException, KeyError, ValueError) as error:
         raise RequestError(400, f"The form does not parse: {error}") from None
-    files, fields = [], []
-    for name, value in form.multi_items():
-        if isinstance(value, str):
-            fields.append((name, value))
-        else:
-            files.append(await value.read())
-    return files, ImmutableMultiDict(fields)
 
 
 def _number(kind, name, text):

@@ -49,7 +49,7 @@ async def run_server(service, host, port, grpc_port, started=None, access=None):
             proxy_headers=False,  # Access tells which are believed, and of whom.
             timeout_graceful_shutdown=round(service.limits.seconds),
         )
-        server = _Server(config, grpc_server)
+        server = _Server(config, grpc_server, service)
         if started is not None:
             ports = (http_socket.getsockname()[1], grpc_port)
             server.when_started = lambda: started(*ports, server.stop)
@@ -73,10 +73,11 @@ def _listen(host, port):
 class _Server(uvicorn.Server):
     """uvicorn's, and gRPC's that ends with it."""
 
-    def __init__(self, config, grpc_server):
+    def __init__(self, config, grpc_server, service):
         super().__init__(config)
         self.when_started = lambda: None
         self._grpc_server = grpc_server
+        self._service = service
 
     def stop(self):
         self.should_exit = True
@@ -86,6 +87,7 @@ class _Server(uvicorn.Server):
         self.when_started()
 
     async def shutdown(self, sockets=None):
+        self._service.is_ending = True
         await asyncio.gather(
             self._grpc_server.stop(self.config.timeout_graceful_shutdown),
             super().shutdown(sockets),

@@ -46,6 +46,7 @@ class Service:
         self.limits = limits
         self.metrics = metrics
         self.models = Models(export_dir)
+        self.is_ending = False
         self._collection = None
         self._no_index = f"No index in {export_dir}."
         self._identity = None
@@ -89,7 +90,9 @@ class Service:
             self._collection.index.close()
 
     def check_ready(self):
-        """Raises RequestError where searches cannot be answered."""
+        """Raises RequestError where searches cannot be answered, or soon will not."""
+        if self.is_ending:
+            raise RequestError(503, "The server is ending.")
         self._current()
 
     def read_only(self):

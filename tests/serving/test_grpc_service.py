@@ -1,9 +1,14 @@
 """gRPC with the stubs of tensorflow-serving-api, as a client of the stock server."""
 
+import concurrent.futures
+import dataclasses
+
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -124,6 +129,165 @@ def test_a_few_bytes_that_stand_for_a_huge_tensor_are_refused(toy, stubs):
         request.inputs["x"].tensor_shape.dim.add(size=10**6)
     with pytest.raises(grpc.RpcError, match="too large"):
         stubs(toy)[0].Predict(request)
+
+
+def tensor(dtype, dims, **fields):
+    shape = tensor_shape_pb2.TensorShapeProto(dim=[{"size": size} for size in dims])
+    return tensor_pb2.TensorProto(dtype=dtype, tensor_shape=shape, **fields)
+
+
+FLOAT, STRING, VARIANT = 1, 7, 21
+HUGE = {f"i{n}": tensor(18, [1 << 25], dcomplex_val=[0, 0]) for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (HUGE, "does not match signature"),
+        ({"x": tensor(18, [1 << 25], dcomplex_val=[0, 0])}, "`x` must be float32"),
+        ({"x": tensor(FLOAT, [1], float_val=[1]), **HUGE}, "does not match"),
+        ({"x": tensor(FLOAT, [1 << 40], float_val=[1])}, "too large"),
+        ({"x": tensor(FLOAT, [1 << 62, 1 << 62], float_val=[1])}, "too large"),
+        ({"x": tensor(FLOAT, [-1], float_val=[1])}, "no certain shape"),
+        ({"x": tensor(FLOAT, [1] * 300, float_val=[1])}, "must be float32"),
+        ({"x": tensor(FLOAT, [65], float_val=[1])}, "1 to 64 images"),
+        ({"x": tensor(FLOAT, [0])}, "1 to 64 images"),
+        ({"x": tensor(FLOAT, [2])}, "0 values in `float_val` for 2"),
+        ({"x": tensor(FLOAT, [1], float_val=[1, 2])}, "2 values in `float_val`"),
+        ({"x": tensor(FLOAT, [1], int_val=[1])}, "0 values in `float_val`"),
+        ({"x": tensor(FLOAT, [2], tensor_content=b"1234")}, "has 4 bytes for 2"),
+        ({"x": tensor(STRING, [1], string_val=[b"x"])}, "must be float32"),
+        ({"x": tensor(VARIANT, [1], variant_val=[{}])}, "must be float32"),
+        ({"x": tensor(9999, [1])}, "no known dtype"),
+        ({"x": tensor(0, [1])}, "no known dtype"),
+    ],
+    ids=range(17),
+)
+def test_tensors_are_priced_before_they_are_made(toy, stubs, inputs, message):
+    request = predict_request({})
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(value)
+    with pytest.raises(grpc.RpcError) as caught:
+        stubs(toy)[0].Predict(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert message in caught.value.details()
+
+
+def test_one_file_does_not_stand_for_many_that_fill_the_memory(server, stubs):
+    file = tensor(STRING, [64], string_val=[b"\xff\xd8\xff" + bytes(1 << 20)])
+    request = predict_request({}, "neighbors")
+    request.inputs["image_bytes"].CopyFrom(file)
+    with pytest.raises(grpc.RpcError, match="too large"):
+        stubs(server)[0].Predict(request)
+
+
+def test_the_last_value_stands_for_the_rest_of_the_shape(toy, stubs):
+    request = predict_request({})
+    request.inputs["x"].CopyFrom(tensor(FLOAT, [3], float_val=[2, 4]))
+    response = stubs(toy)[0].Predict(request)
+    assert tf.make_ndarray(response.outputs["y"]).tolist() == [4, 5, 5]
+
+
+@pytest.fixture(scope="module")
+def call():
+    """(server, method, bytes) -> the answer to bytes that no stub would send."""
+    channels = []
+
+    def send(server, method, data, **options):
+        channels.append(grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}"))
+        return channels[-1].unary_unary(method)(data, timeout=20, **options)
+
+    yield send
+    for channel in channels:
+        channel.close()
+
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        PREDICT,
+        "/tensorflow.serving.PredictionService/GetModelMetadata",
+        "/tensorflow.serving.ModelService/GetModelStatus",
+        "/grpc.health.v1.Health/Check",
+    ],
+)
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\xff\x01", b"\x0b", b"\x0a\x01\xff"])
+def test_what_is_no_message_is_refused_without_a_traceback(
+    toy, call, method, data, capfd
+):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(toy, method, data)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "does not decode" in caught.value.details()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_methods_that_are_not_here_are_refused_without_a_traceback(toy, call, capfd):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(toy, "/tensorflow.serving.PredictionService/Classify", b"")
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_compressed_messages_are_refused_before_they_are_expanded(toy, call):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(toy, PREDICT, bytes(1 << 20), compression=grpc.Compression.Gzip)
+    assert caught.value.code() in (
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+    )
+
+
+def test_past_the_number_of_calls_more_are_refused_but_health_is_told(
+    toy, start_server, call
+):
+    config = dataclasses.replace(toy.config, max_queue=1, batch_delay_ms=1500.0)
+    server = start_server(config)
+    data = predict_request({"x": [1.0]}).SerializeToString()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(call, server, PREDICT, data)
+        code = None
+        while code in (None, grpc.StatusCode.INVALID_ARGUMENT):  # Not yet begun.
+            assert not first.done()
+            with pytest.raises(grpc.RpcError) as caught:
+                call(server, PREDICT, predict_request({}).SerializeToString())
+            code = caught.value.code()
+        assert code == grpc.StatusCode.UNAVAILABLE
+        assert call(server, "/grpc.health.v1.Health/Check", b"") == b"\x08\x01"
+        first.result()
+
+
+def check_health(server, call, name):
+    request = health_pb2.HealthCheckRequest(service=name).SerializeToString()
+    answer = call(server, "/grpc.health.v1.Health/Check", request)
+    status = health_pb2.HealthCheckResponse.FromString(answer).status
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+
+
+def test_health_tells_what_readyz_tells(server, toy, call):
+    assert check_health(server, call, "") == "SERVING"
+    assert check_health(toy, call, "") == "NOT_SERVING"  # It has no index.
+    for name in ("PredictionService", "ModelService"):
+        assert check_health(toy, call, f"tensorflow.serving.{name}") == "SERVING"
+    with pytest.raises(grpc.RpcError) as caught:
+        check_health(server, call, "no.such.Service")
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_who_watches_the_health_sees_the_server_end(toy, start_server):
+    watched = start_server(dataclasses.replace(toy.config))
+    with grpc.insecure_channel(f"127.0.0.1:{watched.grpc_port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        request = health_pb2.HealthCheckRequest(service=PREDICT.split("/")[1])
+        answers = watch(request, timeout=30)
+        assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
+        watched.stop()
+        assert [answer.status for answer in answers] == [
+            health_pb2.HealthCheckResponse.NOT_SERVING
+        ]
 
 
 def test_unknown_outputs_fields_and_labels_are_refused(toy, stubs):

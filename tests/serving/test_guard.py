@@ -1,10 +1,13 @@
 """What stands before every request: time, size, number, and who asks."""
 
 import asyncio
+import errno
 import json
+import os
 
 import pytest
 
+from npid_tf.errors import FileError
 from npid_tf.serving.guard import Guard
 from npid_tf.serving.limits import Limits, RequestError
 from npid_tf.serving.metrics import Metrics
@@ -20,7 +23,7 @@ async def read_all(scope, receive, send):
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-async def ask(guard, *chunks, method="POST", headers=(), stall=False):
+async def ask(guard, *chunks, method="POST", headers=(), stall=False, path="/"):
     """(status, JSON) of a request whose body comes in chunks."""
     chunks, sent = list(chunks), []
 
@@ -40,7 +43,7 @@ async def ask(guard, *chunks, method="POST", headers=(), stall=False):
     headers = [(b"host", b"localhost:8501"), *headers]
     if chunks or stall:
         headers.append((b"transfer-encoding", b"chunked"))
-    scope = {"type": "http", "method": method, "path": "/", "headers": headers}
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
     await guard(scope, receive, send)
     start, body = sent
     return start["status"], json.loads(body["body"])
@@ -109,6 +112,62 @@ def test_past_the_number_of_requests_more_are_refused():
         assert await ask(guard) == (200, {})
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_who_watches_the_server_waits_in_no_queue(path):
+    async def main():
+        go_on = asyncio.Event()
+
+        async def wait(scope, receive, send):
+            if scope["path"] == "/":
+                await go_on.wait()
+            await read_all(scope, receive, send)
+
+        guard = guard_of(wait)
+        first = [asyncio.create_task(ask(guard)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert (await ask(guard))[0] == 503
+        assert await ask(guard, method="GET", path=path) == (200, {})
+        go_on.set()
+        assert await asyncio.gather(*first) == [(200, {})] * 2
+
+        guard = guard_of(wait)
+        go_on.clear()
+        guard.app = lambda *scope: go_on.wait()
+        watchers = [
+            asyncio.create_task(ask(guard, method="GET", path=path)) for _ in range(9)
+        ]
+        await asyncio.sleep(0)
+        assert guard.num_requests == 0
+        for watcher in watchers:
+            watcher.cancel()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "message"),
+    [
+        (errno.ENOSPC, 507, "disk is full: nothing was changed"),
+        (errno.EDQUOT, 507, "disk is full"),
+        (errno.EIO, 500, "files fail it: Input/output error"),
+        (errno.EACCES, 500, "files fail it: Permission denied"),
+    ],
+)
+def test_a_disk_that_fails_is_named(number, status, message, capsys):
+    async def write(scope, receive, send):
+        error = OSError(number, os.strerror(number), "/secret/log")
+        if scope["method"] == "POST":  # As the write-ahead log does.
+            raise FileError(f"Could not write: {error}.") from error
+        raise error
+
+    for method in ("POST", "DELETE"):
+        found = answer(write, method=method)
+        assert found[0] == status
+        assert message in found[1]["error"]
+        assert "secret" not in found[1]["error"]
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

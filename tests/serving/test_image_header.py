@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from npid_tf.serving.image_header import (
-    MAX_SCANS,
     RESIZED_AREA,
     array_cost,
     decoding_cost,
 )
+from npid_tf.serving.image_kinds import MAX_CHUNKS, MAX_SCANS, MAX_SEGMENTS
 from npid_tf.serving.limits import RequestError
 
 MAX_PIXELS = 10_000
@@ -47,7 +47,8 @@ def test_the_cost_is_that_of_what_tensorflow_decodes(kind, width, height):
     decoded = tf.io.decode_image(data, channels=3, expand_animations=False)
     assert decoded.shape[:2] == [height, width]
     cost = array_cost(height, width, MAX_PIXELS)
-    assert cost <= decoding_cost(data, MAX_PIXELS) <= cost + height * width
+    # A GIF's frames and what is kept beside the pixels count as well.
+    assert cost <= decoding_cost(data, MAX_PIXELS) <= cost + 2 * height * width
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 5}])
@@ -116,10 +117,79 @@ def test_the_frames_of_a_gif_count_together_each_by_its_own_size():
         decoding_cost(screen + huge + b";", MAX_PIXELS)
 
 
-def test_a_jpeg_of_endless_scans_is_refused():
-    data = encode("JPEG", 9, 9, progressive=True)
-    with pytest.raises(RequestError, match="scans"):
-        decoding_cost(data + MAX_SCANS * b"\xff\xda", MAX_PIXELS)
+def with_scans(data, number):
+    """A progressive JPEG with its last scan again and again."""
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return (
+        data[:end] + data[start:end] * (number - data.count(b"\xff\xda")) + data[end:]
+    )
+
+
+def test_the_scans_of_a_jpeg_are_priced_by_its_pixels():
+    data = with_scans(encode("JPEG", 9, 9, progressive=True), MAX_SCANS)
+    assert tf.io.decode_jpeg(data).shape == [9, 9, 3]
+    assert decoding_cost(data, MAX_PIXELS) > 0
+    with pytest.raises(RequestError, match="may have 100 scans"):
+        decoding_cost(with_scans(data, MAX_SCANS + 1), MAX_PIXELS)
+    large = encode("JPEG", 63, 63, progressive=True)
+    assert decoding_cost(with_scans(large, 10), MAX_PIXELS) > 63 * 63
+    with pytest.raises(RequestError, match="scans of a JPEG may have 40,000 pixels"):
+        decoding_cost(with_scans(large, 11), MAX_PIXELS)
+
+
+def test_bytes_that_look_like_scans_are_none():
+    data = encode("JPEG", 64, 64)
+    comment = b"\xff\xfe" + (1002).to_bytes(2, "big") + 500 * b"\xff\xda"
+    motion_photo = data[:2] + comment + data[2:] + 500 * b"\xff\xda"
+    assert tf.io.decode_jpeg(motion_photo).shape == [64, 64, 3]
+    assert decoding_cost(motion_photo, MAX_PIXELS) == decoding_cost(data, MAX_PIXELS)
+
+
+def test_a_progressive_jpeg_is_priced_by_the_memory_it_takes():
+    plain, small, full = (
+        decoding_cost(encode("JPEG", 60, 60, **options), MAX_PIXELS)
+        for options in (
+            {},
+            {"progressive": True, "subsampling": "4:2:0"},
+            {"progressive": True, "subsampling": "4:4:4"},
+        )
+    )
+    assert small - plain == 60 * 60 / 2  # 6 bytes a pixel where 4 are usual.
+    assert full - plain == 60 * 60 * 5 / 4
+    wide = encode("JPEG", 65, 70, subsampling="4:4:4")
+    wide = with_scans(wide, 2)
+    with pytest.raises(RequestError, match="40,000 bytes to decode"):
+        decoding_cost(wide, MAX_PIXELS)
+
+
+def chunk(kind, data):
+    crc = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [(b"zTXt", b"a\0\0"), (b"iCCP", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0")],
+)
+def test_compressed_text_of_a_png_is_priced(kind, head):
+    data = encode("PNG", 9, 9)
+    text = chunk(kind, head + zlib.compress(bytes(7_000_000)))
+    assert decoding_cost(data[:33] + text + data[33:], MAX_PIXELS) > 0
+    with pytest.raises(RequestError, match="too much compressed text"):
+        decoding_cost(data[:33] + 20 * text + data[33:], MAX_PIXELS)
+    plain = chunk(b"iTXt", b"a\0\0\0\0\0" + 90_000 * b"x")
+    assert decoding_cost(data[:33] + 20 * plain + data[33:], MAX_PIXELS) > 0
+
+
+def test_files_of_endless_parts_are_refused():
+    jpeg, png, gif = (encode(kind, 9, 9) for kind in ("JPEG", "PNG", "GIF"))
+    comments = MAX_SEGMENTS * b"\xff\xfe\0\2"
+    with pytest.raises(RequestError, match="segments"):
+        decoding_cost(jpeg[:2] + comments + jpeg[2:], MAX_PIXELS)
+    with pytest.raises(RequestError, match="chunks"):
+        decoding_cost(png[:33] + MAX_CHUNKS * chunk(b"abCd", b""), MAX_PIXELS)
+    with pytest.raises(RequestError, match="blocks"):
+        decoding_cost(gif[:-1] + b"\x21\xfe" + 400_000 * b"\1a" + b"\0;", MAX_PIXELS)
 
 
 def test_images_that_grow_when_resized_or_hold_nothing_are_refused():

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from npid_tf.serving.json_document import parse_object
 from npid_tf.serving.json_tensors import (
     decode_base64,
-    parse_object,
     read_inputs,
     read_signature_name,
     to_array,
