@@ -1,12 +1,18 @@
 """HTTP as uvicorn speaks it, but for requests that never become one."""
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import (
+    DEFAULT_MAX_INCOMPLETE_EVENT_SIZE,
+    H11Protocol,
+)
 
 from npid_tf.serving.guard import error_body
 
 # So long may a client that got an error go on sending before it is cut off.
 LINGER_SECONDS = 1.0
+# A chunk of a body takes longer to read than a kilobyte in it: so many may be small.
+MAX_CHUNKS = 4096
+CHUNK_BYTES = 256
 
 
 def http_protocol(seconds):
@@ -24,6 +30,10 @@ class _Protocol(H11Protocol):
     header_seconds = None
     _header_timer = None
     _ended = False
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.conn = _Connection(h11.SERVER, DEFAULT_MAX_INCOMPLETE_EVENT_SIZE)
 
     def connection_made(self, transport):
         super().connection_made(transport)
@@ -44,7 +54,7 @@ class _Protocol(H11Protocol):
         self._watch_header()
 
     def send_400_response(self, msg):
-        self._send_error(400, msg)
+        self._send_error(400, self.conn.refusal or msg)
 
     def _watch_header(self):
         if self.conn.their_state is not h11.IDLE:
@@ -80,3 +90,26 @@ class _Protocol(H11Protocol):
         self._ended = True
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+class _Connection(h11.Connection):
+    """h11's, which refuses a body of very many small chunks."""
+
+    refusal = None
+    _num_chunks = _num_bytes = 0
+
+    def next_event(self):
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._num_chunks = self._num_bytes = 0
+        elif isinstance(event, h11.Data):
+            self._num_chunks += 1
+            self._num_bytes += len(event.data)
+            mean = self._num_bytes / self._num_chunks
+            if self._num_chunks > MAX_CHUNKS and mean < CHUNK_BYTES:
+                self.refusal = (
+                    f"A body may have {MAX_CHUNKS:,} chunks, and more only where they "
+                    f"hold {CHUNK_BYTES} bytes or more."
+                )
+                raise h11.RemoteProtocolError(self.refusal)
+        return event

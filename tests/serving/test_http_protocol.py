@@ -51,6 +51,24 @@ def test_what_is_no_http_gets_a_reason(impatient, data):
     assert list(body) == ["error"]
 
 
+CHUNKED = b"POST /v1/items HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_body_of_very_many_small_chunks_is_refused(impatient):
+    status, body = read(send(impatient, CHUNKED + b"1\r\nx\r\n" * 20_000))
+    assert status == 400
+    assert "4,096 chunks" in body["error"]
+
+
+def test_a_body_of_many_large_chunks_or_some_small_ones_is_read(impatient):
+    local = CHUNKED.replace(b": a", b": localhost")
+    for chunk, number in ((b"200\r\n%b\r\n" % bytes(512), 5000), (b"1\r\nx\r\n", 4000)):
+        parts = local + chunk * number + b"0\r\n\r\n"
+        part = parts.replace(b"chunked\r\n", b"chunked\r\nConnection: close\r\n", 1)
+        status, body = read(send(impatient, part))
+        assert (status, "JSON Parse" in body["error"]) == (400, True)
+
+
 def test_the_reason_reaches_a_client_that_still_sends(impatient):
     parts = [b"GET / HTTP/1.1\r\nHost: a\r\n"] + [b"X: " + b"y" * 10**5] * 5
     assert read(send(impatient, *parts, pause=0.01))[0] == 400
