@@ -89,11 +89,10 @@ def status_mb(pid, field):
 
 
 def measure(export_dir, kinds=None):
-    """Rows of kind, status, MB beyond those before and the body, seconds of /healthz.
+    """Yields rows of kind, status, MB beyond those before and the body, seconds of /healthz.
 
     Each kind is sent once alone, which is what the memory is of, then four at once.
     """
-    rows = []
     with served(export_dir) as (pid, port, grpc_port), Prober(port) as prober:
         for kind, send in hostile.requests((BODY_MB << 20) - 4096):
             if kinds is not None and kind not in kinds:
@@ -108,8 +107,7 @@ def measure(export_dir, kinds=None):
             growth = status_mb(pid, "VmHWM") - before
             with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
                 list(pool.map(send, [port] * AT_ONCE, [grpc_port] * AT_ONCE))
-            rows.append((kind, status, growth, seconds, prober.longest()))
-    return rows
+            yield kind, status, growth, seconds, prober.longest()
 
 
 def too_much(rows):
@@ -123,12 +121,14 @@ def main():
     parser.add_argument("--export_dir", required=True)
     parser.add_argument("--kinds", nargs="*")
     arguments = parser.parse_args()
-    rows = measure(arguments.export_dir, arguments.kinds)
     print(f"{machine()}\n")
-    print_table(
-        ["sent", "status", "MB, with the body", "s", "/healthz, most ms"],
-        [(a, b, f"{c:.0f}", f"{d:.1f}", f"{1e3 * e:.0f}") for a, b, c, d, e in rows],
-    )
+    print_table(["sent", "status", "MB, with the body", "s", "/healthz, most ms"], [])
+    rows = []
+    for row in measure(arguments.export_dir, arguments.kinds):
+        kind, status, growth, seconds, longest = row
+        print(f"| {kind} | {status} | {growth:.0f} | {seconds:.1f} | "
+              f"{1e3 * longest:.0f} |", flush=True)  # fmt: skip
+        rows.append(row)
     print(f"\nToo much: {too_much(rows)}")
     sys.exit(bool(too_much(rows)))
 

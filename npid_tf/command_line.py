@@ -13,6 +13,7 @@ from absl import app, flags, logging
 
 from npid_tf.config import Config
 from npid_tf.errors import UserError, is_of_user
+from npid_tf.printable import printable
 from npid_tf.whole_files import open_whole
 
 _DEFINE = {
@@ -136,7 +137,7 @@ def _parse(argv):
 
 
 def _end(message, status):
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message, keep="\n"), file=sys.stderr, flush=True)
     sys.exit(status)
 
 

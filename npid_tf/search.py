@@ -11,6 +11,7 @@ from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.data.decode import decode, pixels
 from npid_tf.errors import UserError
+from npid_tf.printable import printable
 from npid_tf.serving.gallery import write_gallery
 from npid_tf.serving.image_files import describe_encoders, embed_files, load_encoder
 from npid_tf.serving.live_files import read_contents
@@ -77,10 +78,11 @@ def main(config, arguments):
     uri = config.uri if config.engine == "milvus" else None
     results, how = search(config.export_dir, image_paths, min(config.k), uri)
     for path, neighbors in zip(image_paths, results, strict=True):
-        print(f"{path}\n{'id':<40}{'label':<20}{'similarity':>10}")
+        print(f"{printable(path)}\n{'id':<40}{'label':<20}{'similarity':>10}")
         for found in neighbors:
-            label = "" if found["label"] is None else found["label"]
-            print(f"{found['id']:<40}{label:<20}{found['similarity']:>10.4f}")
+            name = printable(found["id"])
+            label = "" if found["label"] is None else printable(found["label"])
+            print(f"{name:<40}{label:<20}{found['similarity']:>10.4f}")
     print(how)
     if config.gallery is not None:
         queries = {path: decode(tf.io.read_file(path)) for path in image_paths}

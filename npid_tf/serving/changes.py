@@ -78,12 +78,25 @@ def make_upsert(ids, embeddings, labels, dim):
         )
     for label in labels:
         is_text = isinstance(label, str) and len(label) <= MAX_LENGTH
+        if is_text and not _is_unicode(label):
+            raise UserError(
+                "A label must be Unicode text, without lone surrogates. Received: "
+                f"{label[:80]!a}."
+            )
         if label is not None and not is_text:
             raise UserError(
                 f"A label must be None or a str of at most {MAX_LENGTH} characters. "
                 f"Received: {repr(label)[:80]}."
             )
     return Upsert(ids, vectors, labels)
+
+
+def _is_unicode(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_ids(ids):

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from npid_tf.errors import FileError, is_of_user
+from npid_tf.printable import printable
 from npid_tf.serving.access import PREFLIGHT, Access
 from npid_tf.serving.addresses import without_prefix
 from npid_tf.serving.limits import RequestError
@@ -139,7 +140,7 @@ def _as_request_error(error):
         return error
     cause = error.__cause__ if isinstance(error, FileError) else error
     if isinstance(cause, OSError) and is_of_user(cause):
-        print(f"A request failed for the disk: {error}", flush=True)
+        print(f"A request failed for the disk: {printable(str(error))}", flush=True)
         if cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return RequestError(507, "The server's disk is full: nothing was changed.")
         return RequestError(500, f"The server's files fail it: {cause.strerror}.")

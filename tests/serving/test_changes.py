@@ -44,6 +44,7 @@ def test_the_vectors_are_a_copy(unit_vectors):
         (["a"], 2, None, "1 ids, 2 embeddings, 1 labels"),
         (["a", "b"], 2, ["x"], "2 ids, 2 embeddings, 1 labels"),
         (["a"], 1, [3], "label must be None or a str.*Received: 3"),
+        (["a"], 1, ["a\ud800"], r"label must be Unicode text.*Received: 'a.ud800'"),
         (["a"], 1, ["a" * 4097], "label must be .* at most 4096 characters"),
         ([3], 1, None, "id must be a str.*Received: 3"),
         ([""], 1, None, "id must be a str of 1 to 4096 char"),

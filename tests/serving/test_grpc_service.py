@@ -244,19 +244,18 @@ def test_compressed_messages_are_refused_before_they_are_expanded(toy, call):
 def test_past_the_number_of_calls_more_are_refused_but_health_is_told(
     toy, start_server, call
 ):
-    config = dataclasses.replace(toy.config, max_queue=1, batch_delay_ms=1500.0)
+    config = dataclasses.replace(toy.config, max_queue=1, batch_delay_ms=3000.0)
     server = start_server(config)
     data = predict_request({"x": [1.0]}).SerializeToString()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         first = pool.submit(call, server, PREDICT, data)
-        code = None
-        while code in (None, grpc.StatusCode.INVALID_ARGUMENT):  # Not yet begun.
+        while b"npid_waiting_rows 1.0" not in server.ask("GET", "/metrics")[1]:
             assert not first.done()
-            with pytest.raises(grpc.RpcError) as caught:
-                call(server, PREDICT, predict_request({}).SerializeToString())
-            code = caught.value.code()
-        assert code == grpc.StatusCode.UNAVAILABLE
-        assert call(server, "/grpc.health.v1.Health/Check", b"") == b"\x08\x01"
+        with pytest.raises(grpc.RpcError) as caught:
+            call(server, PREDICT, data)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert "1 requests are being answered" in caught.value.details()
+        assert call(server, "/grpc.health.v1.Health/Check", b"")
         first.result()
 
 
