@@ -89,7 +89,7 @@ def status_mb(pid, field):
 
 
 def measure(export_dir, kinds=None):
-    """Yields rows of kind, status, MB beyond those before and the body, seconds of /healthz.
+    """Yields (kind, status, MB more than before, seconds, most seconds of /healthz).
 
     Each kind is sent once alone, which is what the memory is of, then four at once.
     """

@@ -24,10 +24,12 @@ def files(*data):
 
 
 def test_images_and_files_cost_their_pixels():
+    jpeg = tf.io.encode_jpeg(np.zeros([4, 6, 3], np.uint8)).numpy()
     png = tf.io.encode_png(np.zeros([4, 6, 3], np.uint8)).numpy()
     cost = array_cost(4, 6, 1000)
     assert check_inputs(zeros(2, 4, 6, 3), IMAGES, LIMITS) == [cost, cost]
-    assert check_inputs(files(png, png), FILES, LIMITS) == [cost, cost]
+    # A PNG is held as it is and as RGB: half as much again as is counted for a pixel.
+    assert check_inputs(files(jpeg, png), FILES, LIMITS) == [cost, cost + 4 * 6 // 2]
     number = {"x": tf.TensorSpec([None], tf.float32)}
     assert check_inputs({"x": np.zeros(2, np.float32)}, number, LIMITS) == [1, 1]
 
