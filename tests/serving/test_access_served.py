@@ -27,6 +27,9 @@ def test_without_the_token_nothing_is_searched_or_changed(guarded, noise, capfd)
     for ask in (
         lambda: client.search(ids=["7"]),
         lambda: client.upsert({"a": noise}),
+        lambda: client.upsert(
+            {"a": bytes(8 << 20)}
+        ),  # The answer comes before its end.
         lambda: client.delete("7"),
         lambda: client.thumbnail("7"),
         lambda: client.embed([noise]),
@@ -137,7 +140,11 @@ def test_below_a_prefix_and_without_it_all_is_the_same(guarded, headers_of):
 def test_a_read_only_server_searches_and_changes_nothing(read_only, noise, digit):
     client = Client(f"http://127.0.0.1:{read_only.port}")
     assert client.search([digit(7)], k=1)["results"][0][0]["id"] == "7"
-    for ask in (lambda: client.upsert({"a": noise}), lambda: client.delete("7")):
+    for ask in (
+        lambda: client.upsert({"a": noise}),
+        lambda: client.upsert({"a": bytes(8 << 20)}),
+        lambda: client.delete("7"),
+    ):
         with pytest.raises(
             ValueError, match=r"403: .*read-only: it searches, and chan"
         ):
