@@ -1,6 +1,7 @@
 """What stands before every HTTP request: bounds, error bodies, and the count."""
 
 import asyncio
+import contextlib
 import errno
 import json
 import time
@@ -51,6 +52,8 @@ class Guard:
 
         async def watch(message):
             nonlocal status
+            if status is None and message["status"] != 408:
+                await body.drain(self.limits.seconds)
             status = message.get("status", status)
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *more_headers]
@@ -66,6 +69,9 @@ class Guard:
         except Exception as error:  # Every request gets an answer.
             error = _as_request_error(error)
             if status is None:
+                # It holds up no others while the rest of its body comes.
+                self.num_requests -= is_counted
+                is_counted = False
                 await error_response(error)(scope, receive, watch)
         finally:
             self.num_requests -= is_counted
@@ -128,6 +134,13 @@ class _Body:
                 413, f"A request's body may have {self._max_bytes:,} bytes."
             )
         return message
+
+    async def drain(self, seconds):
+        """Reads the rest of it, since a client that is still sending sees no answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.is_complete:
+                    self._note(await self._receive())
 
     def _note(self, message):
         self._num_bytes += len(message.get("body", b""))

@@ -45,6 +45,20 @@ def test_without_the_token_nothing_is_searched_or_changed(guarded, noise, capfd)
     assert TOKEN not in printed and "wrong-one" not in printed
 
 
+def test_every_refusal_reaches_a_client_that_is_still_sending(server):
+    for method, path, headers, status in (
+        ("POST", "/v1/no", {}, 404),
+        ("PUT", "/v1/items", {}, 405),
+        ("POST", "/v1/search", {"Origin": "https://evil.example"}, 403),
+        ("POST", "/v1/search", {"Host": "evil.example"}, 421),
+        ("POST", "/v1/search?k=3", {}, 400),
+        ("DELETE", "/v1/items?id=no", {}, 404),
+    ):
+        headers["Connection"] = "close"
+        answer = server.ask(method, path, bytes(8 << 20), headers)
+        assert (answer[0], list(answer[1])) == (status, ["error"])
+
+
 def test_the_refusal_says_how_to_ask(guarded, headers_of):
     status, headers, body = headers_of(guarded.port, "POST", "/v1/search")
     assert (status, headers["www-authenticate"]) == (401, 'Bearer realm="npid_tf"')
