@@ -7,7 +7,6 @@ neighbors_scann/N.
 """
 
 import os
-import shutil
 
 import tensorflow as tf
 
@@ -15,8 +14,10 @@ from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.errors import FileError, UserError
 from npid_tf.evaluation.embed import embed
+from npid_tf.export_files import new_export
 from npid_tf.serving.builder import build_index, check_dtype
-from npid_tf.serving.index import import_scann, read_ids
+from npid_tf.serving.index import import_scann
+from npid_tf.serving.index_files import read_ids
 from npid_tf.serving.live_files import read_contents
 from npid_tf.serving.milvus_collection import connect, write_collection
 from npid_tf.serving.milvus_index import check_engine
@@ -33,16 +34,14 @@ from npid_tf.serving.scann_saved_model import (
     check_dtype_of_ops,
 )
 
-MODELS = ("encoder", "neighbors", "neighbors_scann")
-
 
 def export(config):
     """Writes encoder, neighbors and index of the workdir's newest checkpoint.
 
-    All of it is written into DIR/.partial and then renamed. Returns the manifest of
-    the index. Raises ValueError for a workdir without a checkpoint, a k that is more
-    than the images, or a recall that no setting reaches; OSError where DIR cannot be
-    written; what was there before stays.
+    All of it is written into DIR/.partial and then renamed (`export_files`). Returns
+    the manifest of the index. Raises ValueError for a workdir without a checkpoint, a
+    k that is more than the images, or a recall that no setting reaches; OSError where
+    DIR cannot be written; what was there before stays.
     """
     if config.export_dir is None:
         raise UserError("Where to? Pass --export_dir=DIR.")
@@ -66,50 +65,53 @@ def export(config):
     vectors = embed(
         model.encoder, build.build_eval_dataset(config, source), source.num_instances
     )
-    version = next_version(config.export_dir)
-    partial = os.path.join(config.export_dir, ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        os.makedirs(partial)
-        description = {
-            "encoder_hash": encoder_hash(model.encoder),
-            "data": {
-                "workdir": config.workdir,
-                "dataset": config.dataset,
-                "data_dir": config.data_dir,
-                "split": config.split,
-                "skip_corrupt": config.skip_corrupt,
-            },
-        }
-        embedder = Embedder(model.encoder, config.image_size, config.crop_fraction)
-        voters = (k, source.labels, config.knn_temperature)
-        _save_models(config, embedder, vectors, voters, partial, description)
-        items = (vectors, _ids(source), _class_of_each(source), k, config.recall)
-        held_out = _embed_held_out(config, model.encoder)
-        if config.engine == "milvus":
-            manifest = write_collection(config.uri, *items, held_out, **description)
-        else:
-            index = build_index(*items, config.index_dtype, held_out, **description)
-            os.makedirs(os.path.join(partial, "index"))
-            index.save(os.path.join(partial, "index"))
-            manifest = index.manifest
-        if config.scann_saved_model:
-            finder = ScannNeighborFinder(embedder, vectors, manifest, *voters)
-            save_model(
-                finder,
-                {"serving_default": finder.find},
-                os.path.join(partial, "neighbors_scann"),
-                description,
-                [NAMESPACE],
-            )
-        _move_into_place(partial, config.export_dir, version)
+        with new_export(config.export_dir) as new:
+            manifest = _write(config, new, model.encoder, vectors, source)
+            new.publish()
     except (OSError, tf.errors.OpError) as error:
         raise FileError(
             f"Could not write the export to {config.export_dir}: "
             f"{getattr(error, 'message', error)}. What was there before is intact."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _write(config, new, encoder, vectors, source):
+    """Writes all but what goes to Milvus into `new.partial`; returns the manifest."""
+    description = {
+        "version": new.version,
+        "encoder_hash": encoder_hash(encoder),
+        "data": {
+            "workdir": config.workdir,
+            "dataset": config.dataset,
+            "data_dir": config.data_dir,
+            "split": config.split,
+            "skip_corrupt": config.skip_corrupt,
+        },
+    }
+    k = min(config.k)
+    embedder = Embedder(encoder, config.image_size, config.crop_fraction)
+    voters = (k, source.labels, config.knn_temperature)
+    _save_models(config, embedder, vectors, voters, new.partial, description)
+    items = (vectors, _ids(source), _class_of_each(source), k, config.recall)
+    held_out = _embed_held_out(config, encoder)
+    if config.engine == "milvus":
+        manifest = write_collection(config.uri, *items, held_out, **description)
+    else:
+        index = build_index(*items, config.index_dtype, held_out, **description)
+        os.makedirs(os.path.join(new.partial, "index"))
+        index.save(os.path.join(new.partial, "index"))
+        manifest = index.manifest
+    if config.scann_saved_model:
+        finder = ScannNeighborFinder(embedder, vectors, manifest, *voters)
+        save_model(
+            finder,
+            {"serving_default": finder.find},
+            os.path.join(new.partial, "neighbors_scann"),
+            description,
+            [NAMESPACE],
+        )
     return manifest
 
 
@@ -146,17 +148,6 @@ def _save_models(config, embedder, vectors, voters, directory, description):
     )
 
 
-def next_version(export_dir):
-    """1 + the largest number below DIR/encoder and the other models."""
-    names = [
-        name
-        for model in MODELS
-        if os.path.isdir(os.path.join(export_dir, model))
-        for name in os.listdir(os.path.join(export_dir, model))
-    ]
-    return max((int(name) for name in names if name.isdigit()), default=0) + 1
-
-
 def _embed_held_out(config, encoder):
     """Embeddings of the images that kNN classifies, or None where no flag names any."""
     source = build.build_eval_source(config)
@@ -164,27 +155,6 @@ def _embed_held_out(config, encoder):
         return None
     dataset = build.build_eval_dataset(config, source)
     return embed(encoder, dataset, source.num_instances)
-
-
-def _move_into_place(partial, export_dir, version):
-    for model in MODELS:
-        if not os.path.exists(os.path.join(partial, model)):
-            continue
-        os.makedirs(os.path.join(export_dir, model), exist_ok=True)
-        os.rename(
-            os.path.join(partial, model),
-            os.path.join(export_dir, model, str(version)),
-        )
-    if not os.path.exists(os.path.join(partial, "index")):
-        return
-    index, old = os.path.join(export_dir, "index"), os.path.join(partial, "old")
-    if os.path.exists(index):
-        os.rename(index, old)
-    try:
-        os.rename(os.path.join(partial, "index"), index)
-    except OSError:
-        os.rename(old, index)
-        raise
 
 
 def _ids(source):
@@ -206,6 +176,11 @@ def main(config, arguments):
     settings, recall = manifest["settings"], manifest["recall"]
     if config.engine == "milvus":
         where = f"in Milvus at {config.uri} ({settings['kind']}"
+        if config.index_dtype != "float32":
+            print(
+                f"Note: --index_dtype={config.index_dtype} is of ScaNN's index; Milvus "
+                "keeps float32."
+            )
     else:
         where = f"({settings['kind']}, {settings['dtype']}, "
         where += f"{manifest['bytes'] / 1e6:,.1f} MB"

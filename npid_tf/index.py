@@ -1,8 +1,8 @@
 """Changes the index of an export: `python -m npid_tf.index add|remove|stats|compact
 --export_dir=DIR FILES...`.
 
-The id of an added image is its path as it is written; `remove` takes such ids. Stop a
-server that has the index open first, or make the change through it.
+The id of an added image is its path as it is written; `remove` takes such ids. Where a
+server has the index open to change it, stop that first, or make the change through it.
 """
 
 import contextlib
@@ -118,6 +118,11 @@ def main(config, arguments):
         )
     if config.export_dir is None:
         raise UserError("Of which export? Pass --export_dir=DIR.")
+    if config.engine != "scann":
+        raise UserError(
+            "This changes the index in the folder of an export. Change the one in "
+            f"Milvus through the server. Received: --engine={config.engine}."
+        )
     if command in ("add", "remove") and not names:
         raise UserError(f"What to {command}? Pass files after the flags.")
     COMMANDS[command](config.export_dir, names)

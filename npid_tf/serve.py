@@ -69,7 +69,7 @@ def serve(config, started=None, poll_seconds=1.0):
     if config.engine == "milvus":
         index = IndexInMilvus(config.export_dir, open_source, config.uri)
     else:
-        index = OwnIndex(config.export_dir, open_source)
+        index = OwnIndex(config.export_dir, open_source, config.read_only)
     service = Service(
         config.export_dir,
         index,

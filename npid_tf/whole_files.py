@@ -58,12 +58,17 @@ def whole_folder(path):
 
 def move_folder(partial, path):
     """Puts all of the folder `partial` on disk, then renames it to `path`."""
-    for directory, _, names in os.walk(partial):
-        for name in names:
-            _sync(os.path.join(directory, name), os.O_RDONLY)
-        sync_folder(directory)
+    sync_tree(partial)
     os.rename(partial, path)
     sync_folder(os.path.dirname(os.path.abspath(path)))
+
+
+def sync_tree(directory):
+    """Puts all files below a folder, and their names, on disk."""
+    for root, _, names in os.walk(directory):
+        for name in names:
+            _sync(os.path.join(root, name), os.O_RDONLY)
+        sync_folder(root)
 
 
 def sync_folder(path):

@@ -4,7 +4,9 @@ import os
 
 import numpy as np
 
-from npid_tf.serving.index import import_scann, load_index, read_ids, write_ids
+from npid_tf.errors import FileError
+from npid_tf.serving.index import ScannIndex, import_scann, load_searcher
+from npid_tf.serving.index_files import REMEDY, read_ids, write_ids
 from npid_tf.serving.stored_vectors import StoredVectors
 
 
@@ -21,21 +23,27 @@ class BaseIndex:
         is_exact: whether a search compares every item, as the index keeps it.
 
     Raises:
-        ValueError: where there is no index.
+        ValueError: where there is no index, or one of its files is damaged.
     """
 
     def __init__(self, directory):
-        ids, labels, self.manifest = read_ids(directory)
+        ids, labels, self.manifest = read_ids(directory, verify=True)
         self.ids = [str(name) for name in ids]
         self.labels = [None] * len(ids) if labels is None else labels
         self.vectors = StoredVectors(directory, self.manifest["dim"])
+        if len(self.vectors) != len(ids):
+            raise FileError(
+                f"{directory} is damaged: it holds {len(self.vectors)} vectors of "
+                f"{len(ids)} items. {REMEDY}"
+            )
         self.scann, self.why_exact = None, None
         kind = self.manifest["settings"]["kind"]
         if kind == "exact":
-            self.why_exact = self.manifest["settings"]["reason"]
+            self.why_exact = self.manifest["settings"].get("reason", "")
         else:
             try:
-                self.scann = load_index(directory)
+                searcher = load_searcher(directory)
+                self.scann = ScannIndex(searcher, ids, labels, self.manifest)
             except ImportError as error:
                 self.why_exact = str(error)
         self.is_exact = self.scann is None or kind == "brute force"

@@ -5,8 +5,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from npid_tf.errors import UserError
-from npid_tf.serving.saved_model import read_description
+from npid_tf.errors import FileError, UserError
+from npid_tf.export_files import unserved_version
+from npid_tf.serving.saved_model import REMEDY, check_model, read_description
 
 
 def load_encoder(export_dir, encoder_hash):
@@ -16,7 +17,14 @@ def load_encoder(export_dir, encoder_hash):
     """
     for path, description in describe_encoders(export_dir):
         if description["encoder_hash"] == encoder_hash:
-            return tf.saved_model.load(path).signatures["serving_bytes"]
+            check_model(path)
+            try:
+                return tf.saved_model.load(path).signatures["serving_bytes"]
+            except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+                raise FileError(
+                    f"{path} does not load as a SavedModel: "
+                    f"{getattr(error, 'message', error)} {REMEDY}"
+                ) from error
     raise UserError(
         f"The index in {export_dir} was made by another encoder than those in "
         f"{export_dir}/encoder: their similarities would mean nothing. Export again."
@@ -26,11 +34,13 @@ def load_encoder(export_dir, encoder_hash):
 def describe_encoders(export_dir):
     """(path, description) of each version of the exported encoder, the newest first.
 
-    Raises ValueError where there is none.
+    One whose export was interrupted does not count. Raises ValueError where there is
+    none.
     """
     directory = os.path.join(export_dir, "encoder")
     names = os.listdir(directory) if os.path.isdir(directory) else []
-    versions = sorted((int(name) for name in names if name.isdigit()), reverse=True)
+    versions = {int(name) for name in names if name.isdigit()}
+    versions = sorted(versions - {unserved_version(export_dir)}, reverse=True)
     if not versions:
         raise UserError(
             f"No encoder in {directory}. Make one with `python -m npid_tf.export`."

@@ -1,11 +1,11 @@
 """The index of the training images: ScaNN, with ids and a manifest of our own."""
 
-import json
 import os
 
 import numpy as np
 
-from npid_tf.errors import MissingPackageError, UserError
+from npid_tf.errors import FileError, MissingPackageError, UserError
+from npid_tf.serving.index_files import REMEDY, read_ids, write_ids
 
 
 class ScannIndex:
@@ -64,9 +64,12 @@ class ScannIndex:
     def save(self, directory):
         """Writes the index into `directory`, which must exist and be empty.
 
-        ScaNN writes the vectors once, as they are kept.
+        ScaNN writes the vectors once, as they are kept. Raises OSError where it cannot.
         """
-        self.searcher.serialize(directory, relative_path=True)
+        try:
+            self.searcher.serialize(directory, relative_path=True)
+        except RuntimeError as error:  # All of it is in memory: it is the disk.
+            raise FileError(f"ScaNN could not write to {directory}: {error}") from error
         write_ids(directory, self.ids, self.labels, self.manifest)
 
 
@@ -86,38 +89,30 @@ def search_effort(manifest, k):
 def load_index(directory):
     """The ScannIndex in `directory`.
 
-    Raises ValueError where there is none, ImportError without scann.
+    Raises ValueError where there is none or it is damaged, ImportError without scann.
+    """
+    import_scann()
+    ids, labels, manifest = read_ids(directory, verify=True)
+    return ScannIndex(load_searcher(directory), ids, labels, manifest)
+
+
+def load_searcher(directory):
+    """ScaNN's searcher of an index whose files were verified.
+
+    Raises ValueError where ScaNN cannot read it, ImportError without scann.
     """
     scann = import_scann()
-    ids, labels, manifest = read_ids(directory)
     if os.path.exists(os.path.join(directory, "scann_docids.pkl")):
         raise UserError(
             f"{directory} holds scann_docids.pkl, which npid_tf does not write and "
             "ScaNN would run as code. Remove it."
         )
-    searcher = scann.scann_ops_pybind.load_searcher(directory)
-    return ScannIndex(searcher, ids, labels, manifest)
-
-
-def read_ids(directory):
-    """(ids, labels, manifest) of the index in `directory`, without its vectors.
-
-    Raises ValueError where there is none.
-    """
-    if not os.path.isfile(os.path.join(directory, "manifest.json")):
-        raise UserError(
-            f"No index in {directory}. Make one with `python -m npid_tf.export`."
-        )
-    manifest = _read_json(directory, "manifest.json")
-    return *_unpack(_read_json(directory, "ids.json"), manifest["n"]), manifest
-
-
-def write_ids(directory, ids, labels, manifest):
-    """Writes what `read_ids` reads. The manifest, there and here, tells the bytes of
-    all other files in the folder."""
-    _write_json(directory, "ids.json", _pack(ids, labels))
-    manifest["bytes"] = sum(file.stat().st_size for file in os.scandir(directory))
-    _write_json(directory, "manifest.json", manifest)
+    try:
+        return scann.scann_ops_pybind.load_searcher(directory)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FileError(
+            f"ScaNN cannot read the index in {directory} ({error}). {REMEDY}"
+        ) from error
 
 
 def import_scann():
@@ -131,35 +126,3 @@ def import_scann():
             "TensorFlow 2.20 alone). The exported `neighbors` model searches without."
         ) from error
     return scann
-
-
-def _pack(ids, labels):
-    """What ids.json holds: no ids where they are the row numbers, each class once.
-
-    A label may be None, which has no number.
-    """
-    if labels is not None:
-        classes = sorted({label for label in labels if label is not None})
-        number_of = {label: number for number, label in enumerate(classes)}
-        numbers = [number_of.get(label) for label in labels]
-        labels = {"classes": classes, "numbers": numbers}
-    return {"ids": None if ids == list(range(len(ids))) else ids, "labels": labels}
-
-
-def _unpack(packed, n):
-    ids, labels = packed["ids"], packed["labels"]
-    if labels is not None:
-        classes = labels["classes"]
-        numbers = labels["numbers"]
-        labels = [None if number is None else classes[number] for number in numbers]
-    return list(range(n)) if ids is None else ids, labels
-
-
-def _write_json(directory, name, value):
-    with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
-        json.dump(value, file, separators=(",", ":"))
-
-
-def _read_json(directory, name):
-    with open(os.path.join(directory, name), encoding="utf-8") as file:
-        return json.load(file)

@@ -90,6 +90,7 @@ class LiveContents:
             "engine": "exact" if self.base.scann is None else "scann",
             "why_exact": self.base.why_exact,
             "exact": self.base.is_exact,
+            "settings": self.base.manifest["settings"],
             "recall": self.base.manifest["recall"],
             "added_since": num_added,
             "base_items_gone": num_gone,

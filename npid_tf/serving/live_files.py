@@ -1,7 +1,8 @@
 """The folder of a live index, EXPORT/index.live: what is in it, and how it changes.
 
     manifest.json    which of the following count; renamed into place
-    index-N/         the base of generation N; generation 0 is EXPORT/index itself
+    index-N/         the base of generation N, of a compaction; without one, as in
+                     generation 0, the base is EXPORT/index itself
     changes-N.log    the changes since
     lock             held by the process that writes
 
@@ -9,20 +10,37 @@ Whatever the manifest does not name is left over from a crash.
 """
 
 import contextlib
+import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 
 from npid_tf.errors import FileError, UserError
+from npid_tf.folder_swap import standing
+from npid_tf.formats import stamp
 from npid_tf.serving.base_index import BaseIndex
-from npid_tf.serving.changes import change_ids, decode
-from npid_tf.serving.index import read_ids
-from npid_tf.serving.live_contents import LiveContents
-from npid_tf.serving.write_ahead_log import read, sync_directory
-from npid_tf.whole_files import open_whole
+from npid_tf.serving.changes import change_ids
+from npid_tf.serving.index_files import MANIFEST, read_ids
+from npid_tf.serving.live_manifest import (
+    describe_export,
+    is_built_as_asked,
+    read_manifest,
+)
+from npid_tf.serving.write_ahead_log import read
+from npid_tf.whole_files import sync_folder, sync_tree, write_whole
+
+# What the system says of a folder that this process may only read.
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class InUseError(UserError):
+    """Another process has the index open for writing."""
+
+
+class ReadOnlyFolderError(FileError):
+    """The folder that changes are kept in may only be read."""
 
 
 class LiveFiles:
@@ -31,8 +49,13 @@ class LiveFiles:
     Args:
         index_dir: EXPORT/index, which is only read.
         manifest: dict of generation, last_number (of the change before the log's
-            first), export (which export it began from), encoder_hash and data (of that
-            export); None: read it.
+            first), base (the folder, or None: the export's), export (which one it
+            began from), encoder_hash and data (of that export); None: read it.
+
+    Attributes:
+        earlier_base: whether its base is a compaction of an earlier export's index,
+            with other settings than the export's now: then its changes are to be
+            carried over to that (`carry_over`).
 
     Raises:
         ValueError: where there is no export, or changes were made to one of another
@@ -42,17 +65,34 @@ class LiveFiles:
     def __init__(self, index_dir, manifest=None):
         self.index_dir = os.path.normpath(index_dir)
         self.directory = f"{self.index_dir}.live"
+        self.earlier_base = False
         self.manifest = self._read_manifest() if manifest is None else manifest
 
     @property
     def log(self):
-        return self._path(f"changes-{self.manifest['generation']}.log")
+        return self._log_of(self.manifest)
+
+    @property
+    def base_dir(self):
+        """The folder of the base."""
+        name = self.manifest["base"]
+        return standing(self.index_dir) if name is None else self._path(name)
 
     def load_base(self):
-        generation = self.manifest["generation"]
-        if generation:
-            return BaseIndex(self._path(f"index-{generation}"))
-        return BaseIndex(self.index_dir)
+        return BaseIndex(self.base_dir)
+
+    def load_export(self):
+        """The index of the export, whichever base counts."""
+        return BaseIndex(standing(self.index_dir))
+
+    def signature(self):
+        """Another after each change of what counts; cheap enough for every search."""
+        paths = [
+            os.path.join(standing(self.index_dir), MANIFEST),
+            self._path("manifest.json"),
+            self.log,
+        ]
+        return tuple(map(_stat, paths))
 
     def lock(self):
         """Takes the lock of the writer: returns its file descriptor.
@@ -65,7 +105,8 @@ class LiveFiles:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             file = os.open(self._path("lock"), flags, 0o644)
         except OSError as error:
-            raise FileError(
+            kind = ReadOnlyFolderError if error.errno in _READ_ONLY else FileError
+            raise kind(
                 f"Changes to the index are kept in {self.directory}, which cannot be "
                 f"written: {error.strerror}."
             ) from error
@@ -74,49 +115,67 @@ class LiveFiles:
         except BlockingIOError:
             holder = os.read(file, 32).decode(errors="replace").strip()
             os.close(file)
-            raise UserError(
+            raise InUseError(
                 f"Process {holder} has {self.directory} open for writing, and one may "
                 "at a time. Make the change through it, or stop it first."
             ) from None
-        os.ftruncate(file, 0)
-        os.write(file, str(os.getpid()).encode())
+        except OSError as error:
+            os.close(file)
+            raise FileError(
+                f"{self.directory} is on a file system that locks no files "
+                f"({error.strerror}), so it can only be read."
+            ) from error
+        with contextlib.suppress(OSError):  # For the message alone; disks may be full.
+            os.ftruncate(file, 0)
+            os.write(file, str(os.getpid()).encode())
         return file
 
     def write_manifest(self):
         """Makes the manifest, as it is here, the one that counts: at once or not."""
-        with open_whole(self._path("manifest.json")) as file:
-            json.dump(self.manifest, file)
+        path = self._path("manifest.json")
+        text = json.dumps({**self.manifest, **stamp("live index")})
+        try:
+            with open(path, encoding="utf-8") as file:
+                if file.read() == text:
+                    return  # A full disk is no reason not to open an index.
+        except (OSError, ValueError):
+            pass  # To be written, then.
+        write_whole(path, text)
 
     def make_partial(self):
         """An empty folder to build the next base in."""
-        return tempfile.mkdtemp(prefix="partial-", dir=self.directory)
+        # Not `tempfile`, whose folders only their owner may read.
+        partial = self._path(f"partial-{uuid.uuid4().hex}")
+        os.mkdir(partial)
+        return partial
 
     def next_generation(self, partial, last_number):
         """The files of the generation that begins after change `last_number`.
 
-        Moves the base that was built in the folder `partial` to its place. It does not
-        count before `write_manifest`.
+        partial: a folder with its base, which is moved to its place; None: its base is
+        the export's index. It does not count before `write_manifest`.
         """
         generation = self.manifest["generation"] + 1
-        changed = {"generation": generation, "last_number": last_number}
+        name = None if partial is None else f"index-{generation}"
+        changed = {"generation": generation, "last_number": last_number, "base": name}
         later = LiveFiles(self.index_dir, {**self.manifest, **changed})
-        sync_tree(partial)
-        base = self._path(f"index-{generation}")
-        shutil.rmtree(base, ignore_errors=True)  # Of an attempt that failed here.
-        os.rename(partial, base)
-        sync_directory(self.directory)
+        if partial is not None:
+            sync_tree(partial)
+            base = self._path(name)
+            shutil.rmtree(base, ignore_errors=True)  # Of an attempt that failed here.
+            os.rename(partial, base)
+            sync_folder(self.directory)
         with contextlib.suppress(FileNotFoundError):
             os.remove(later.log)
         return later
 
     def remove_leftovers(self):
         """Removes what the manifest does not name, once that is certain to stay."""
-        sync_directory(self.directory)
-        generation = self.manifest["generation"]
+        sync_folder(self.directory)
         keep = {
             "manifest.json",
             "lock",
-            f"index-{generation}",
+            self.manifest["base"],
             os.path.basename(self.log),
         }
         for entry in os.scandir(self.directory):
@@ -130,27 +189,33 @@ class LiveFiles:
     def _path(self, name):
         return os.path.join(self.directory, name)
 
+    def _log_of(self, manifest):
+        return self._path(f"changes-{manifest['generation']}.log")
+
     def _read_manifest(self):
-        export = self._describe_export()
-        new = {"generation": 0, "last_number": 0, **export}
-        try:
-            with open(self._path("manifest.json"), encoding="utf-8") as file:
-                manifest = json.load(file)
-        except FileNotFoundError:
+        export = describe_export(self.index_dir)
+        new = {"generation": 0, "last_number": 0, "base": None, **export}
+        manifest = read_manifest(self.directory)
+        if manifest is None:
             return new
-        log = self._path(f"changes-{manifest['generation']}.log")
+        log = self._log_of(manifest)
         if not os.path.exists(log):
+            if read_manifest(self.directory) != manifest:
+                return self._read_manifest()  # A compaction came between.
             raise UserError(
                 f"{log} is missing, and with it changes to the index. Restore it from "
                 f"a backup, or move {self.directory} away to begin from the export."
             )
         if manifest["export"] == export["export"]:
             return {**manifest, **export}
-        if not manifest["generation"] and not os.path.getsize(log):
+        if manifest["base"] is None and not os.path.getsize(log):
             return new  # Nothing was changed: the new export takes over.
         if all(manifest.get(key) == export[key] for key in ("encoder_hash", "data")):
-            # The same embeddings of the same images: a log goes on from either export,
-            # and a later base holds those of both.
+            # The same embeddings of the same images: a log goes on from either export.
+            base = manifest["base"]
+            self.earlier_base = base is not None and not is_built_as_asked(
+                self._path(base), standing(self.index_dir), manifest.get("n")
+            )
             return {**manifest, **export}
         added = self._added(manifest)
         names = f" ({', '.join([*added[:3], '...'][: len(added)])})" if added else ""
@@ -164,30 +229,13 @@ class LiveFiles:
 
     def _added(self, manifest):
         """Ids, sorted, that its changes have put in and the export has not."""
-        ids, generation = set(), manifest["generation"]
-        if generation:
-            ids.update(map(str, read_ids(self._path(f"index-{generation}"))[0]))
-        log = self._path(f"changes-{generation}.log")
-        for payload, _ in read(log, manifest["last_number"]):
+        ids = set()
+        if manifest["base"] is not None:
+            ids.update(map(str, read_ids(self._path(manifest["base"]))[0]))
+        for payload, _ in read(self._log_of(manifest), manifest["last_number"]):
             change_ids(ids, payload)
-        return sorted(ids.difference(map(str, read_ids(self.index_dir)[0])))
-
-    def _describe_export(self):
-        path = os.path.join(self.index_dir, "manifest.json")
-        try:
-            with open(path, "rb") as file:
-                text = file.read()
-        except FileNotFoundError:
-            raise UserError(
-                f"No index in {self.index_dir}. Make one with `python -m "
-                "npid_tf.export`."
-            ) from None
-        manifest = json.loads(text)
-        return {
-            "export": hashlib.sha256(text).hexdigest(),
-            "encoder_hash": manifest["encoder_hash"],
-            "data": manifest.get("data"),
-        }
+        exported = read_ids(standing(self.index_dir))[0]
+        return sorted(ids.difference(map(str, exported)))
 
 
 def read_contents(index_dir):
@@ -196,28 +244,14 @@ def read_contents(index_dir):
     Reads beside a process that has it open, and changes no file.
     Raises ValueError as `LiveIndex`.
     """
-    while True:
-        files = LiveFiles(index_dir)
-        try:
-            contents = LiveContents(files.load_base())
-            if os.path.exists(files.log):
-                for payload, _ in read(files.log, files.manifest["last_number"]):
-                    contents.apply(decode(payload, contents.base.manifest["dim"]))
-        except (OSError, ValueError):
-            if LiveFiles(index_dir).manifest == files.manifest:
-                raise
-        else:
-            if LiveFiles(index_dir).manifest == files.manifest:
-                return contents
-        # A compaction has removed what the manifest named: look again.
+    from npid_tf.serving.live_reader import LiveReader  # It reads by this module.
+
+    return LiveReader(index_dir).contents
 
 
-def sync_tree(directory):
-    """Waits until all files directly in a folder are on disk, and their names."""
-    for entry in os.scandir(directory):
-        file = os.open(entry.path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
-    sync_directory(directory)
+def _stat(path):
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

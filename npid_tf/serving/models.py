@@ -6,11 +6,14 @@ import re
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from npid_tf.errors import FileError
+from npid_tf.export_files import unserved_version
 from npid_tf.serving.limits import RequestError, abridged
-from npid_tf.serving.saved_model import WARMUP, read_description
+from npid_tf.serving.saved_model import WARMUP, check_model, read_description
 
 NAMES = ("encoder", "neighbors")
 VERSION = re.compile("0|[1-9][0-9]{0,17}")
@@ -25,7 +28,7 @@ class Servable:
     def __init__(self, name, version, directory):
         self.name = name
         self.version = version
-        self.encoder_hash = read_description(directory)["encoder_hash"]
+        self.encoder_hash = check_model(directory)["encoder_hash"]
         with open(os.path.join(directory, "saved_model.pb"), "rb") as file:
             model = saved_model_pb2.SavedModel.FromString(file.read())
         self.signature_defs = dict(model.meta_graphs[0].signature_def)
@@ -61,13 +64,22 @@ class Servable:
     def _warm_up(self, path):
         if not os.path.isfile(path):
             return
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
+        try:
+            requests = [
+                prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+                for record in tf.data.TFRecordDataset(path).as_numpy_iterator()
+            ]
+        except (tf.errors.OpError, DecodeError) as error:
+            raise FileError(
+                f"{path} is damaged ({getattr(error, 'message', error)}). Remove it: "
+                "the model then takes longer for its first request. Or export again."
+            ) from error
+        for request in requests:
             inputs = {
                 name: np.asarray(tf.make_ndarray(value))
-                for name, value in log.request.inputs.items()
+                for name, value in request.inputs.items()
             }
-            self.run(log.request.model_spec.signature_name, inputs)
+            self.run(request.model_spec.signature_name, inputs)
 
 
 @dataclasses.dataclass
@@ -91,18 +103,27 @@ class Models:
         self._statuses = {name: {} for name in NAMES}
         self._failed = {}
 
-    def find_new(self):
-        """(name, version) of each model's newest version, where it is not served.
+    def find_new(self, fits=None):
+        """(name, version) of each model's version to serve, where it is not served.
 
-        A version that did not load is tried again when its files have changed, as while
-        it is still being copied.
+        That is the newest; beside an index the one that belongs to it, or else the
+        newest whose encoder made it: one that an interrupted export left, or is being
+        copied before its index, waits. A version that did not load is tried again when
+        its files have changed, as while it is still being copied.
+
+        fits: (encoder_hash, version or None) of the index that is served.
         """
         found = []
         for name in NAMES:
-            versions = self._versions(name)
             serving = self._serving.get(name)
-            for version in sorted(versions, reverse=True):
-                if serving is not None and version <= serving.version:
+            fitting = self._fitting(name, fits)
+            if not fitting and serving and fits and serving.encoder_hash == fits[0]:
+                continue  # It is gone from the folder, but goes on.
+            for version in fitting or sorted(self._versions(name), reverse=True):
+                if serving is not None and (
+                    version == serving.version
+                    or (version < serving.version and not fitting)
+                ):
                     break
                 if self._failed.get((name, version)) != self._changed(name, version):
                     found.append((name, version))
@@ -154,10 +175,29 @@ class Models:
         what = "any versions" if version is None else f"version {version}"
         raise RequestError(404, f"Could not find {what} of model {abridged(name)}")
 
+    def _fitting(self, name, fits):
+        """Versions whose encoder made the index: its own, then the newest first."""
+        if fits is None:
+            return []
+        encoder_hash, own = fits
+        versions = [
+            version
+            for version in self._versions(name)
+            if self._hash_of(name, version) == encoder_hash
+        ]
+        return sorted(versions, key=lambda version: (version != own, -version))
+
+    def _hash_of(self, name, version):
+        try:
+            return read_description(self._directory(name, version))["encoder_hash"]
+        except ValueError:
+            return None  # `load` tells what is wrong with it.
+
     def _versions(self, name):
         directory = os.path.join(self.export_dir, name)
         names = os.listdir(directory) if os.path.isdir(directory) else []
-        return [int(name) for name in names if VERSION.fullmatch(name)]
+        versions = {int(name) for name in names if VERSION.fullmatch(name)}
+        return versions - {unserved_version(self.export_dir)}
 
     def _directory(self, name, version):
         return os.path.join(self.export_dir, name, str(version))

@@ -1,10 +1,12 @@
 """Which index a server opens, and when it is another than before."""
 
-import json
 import os
 
+from npid_tf.folder_swap import standing
 from npid_tf.serving.collection import Collection
 from npid_tf.serving.image_files import describe_encoders
+from npid_tf.serving.index_files import MANIFEST, read_manifest
+from npid_tf.serving.live_files import InUseError
 from npid_tf.serving.live_index import LiveIndex
 from npid_tf.serving.milvus_index import MilvusIndex
 
@@ -12,35 +14,70 @@ from npid_tf.serving.milvus_index import MilvusIndex
 class OwnIndex:
     """The index in the folder of an export.
 
+    One process at a time changes it. Where another does, or the folder may not be
+    written, it is searched all the same, and follows that one's changes; when it is to
+    be had, this one changes it from then on.
+
     Args:
         export_dir: an export.
         open_source: turns the `data` that a description tells into a source of the
             training images, or None where they are not to be had.
+        read_only: never change it.
     """
 
-    def __init__(self, export_dir, open_source):
-        self._export_dir = export_dir
+    def __init__(self, export_dir, open_source, read_only=False):
+        self._directory = os.path.join(export_dir, "index")
         self._open_source = open_source
+        self._read_only = read_only
 
     def identity(self):
         """What is another after another export; None where there is no index."""
+        directory = standing(self._directory)
         try:
-            status = os.stat(os.path.join(self._export_dir, "index"))
-        except FileNotFoundError:
+            folder, file = map(os.stat, (directory, os.path.join(directory, MANIFEST)))
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return status.st_ino, status.st_mtime_ns
+        return folder.st_ino, folder.st_mtime_ns, file.st_ino, file.st_mtime_ns
+
+    def fits(self):
+        """(hash of the encoder that made it, version or None); None: not known."""
+        try:
+            manifest = read_manifest(standing(self._directory))
+        except ValueError:
+            return None
+        return manifest.get("encoder_hash"), manifest.get("version")
 
     def open(self, before):
         """Its Collection, in the place of the one before, which takes no more changes.
 
         Raises ValueError where it cannot be opened.
         """
-        directory = os.path.join(self._export_dir, "index")
         if before is not None:
             before.index.close()  # Its folder opens once.
-        index = LiveIndex(directory)
-        with open(os.path.join(directory, "manifest.json"), encoding="utf-8") as file:
-            return Collection(index, self._open_source(json.load(file)["data"]))
+        try:
+            index = LiveIndex(self._directory, self._read_only)
+        except InUseError as error:
+            print(f"Searching, but taking no changes: {error}", flush=True)
+            index = LiveIndex(self._directory, read_only=True)
+        try:
+            data = read_manifest(standing(self._directory)).get("data")
+            return Collection(index, self._open_source(data))
+        except BaseException:
+            index.close()
+            raise
+
+    def keep_up(self, collection):
+        """Takes in what others wrote; takes changes as soon as nobody else does."""
+        index = collection.index
+        if self._read_only or not index.read_only:
+            len(index)  # Which follows, if it is read.
+            return
+        try:
+            index.take_over()
+        except (ValueError, OSError):
+            len(index)
+        else:
+            print("The index takes changes from now on.", flush=True)
 
 
 class IndexInMilvus:
@@ -63,6 +100,12 @@ class IndexInMilvus:
         except ValueError:
             return None
         return description["encoder_hash"]
+
+    def fits(self):
+        return None  # The newest encoder, of which `identity` tells.
+
+    def keep_up(self, collection):
+        """Nothing: Milvus is asked each time."""
 
     def open(self, before):
         """Its Collection. Raises ValueError where there is none of that encoder."""

@@ -8,12 +8,16 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.artifacts import check_sums, read_json, sums_of
 from npid_tf.data.decode import decode
 from npid_tf.data.preprocess import preprocess_for_eval
-from npid_tf.errors import MissingPackageError, UserError
+from npid_tf.errors import FileError, MissingPackageError, UserError
 from npid_tf.evaluation.knn import class_scores
+from npid_tf.formats import check_format, stamp
+from npid_tf.whole_files import write_whole
 
 DESCRIPTION = os.path.join("assets.extra", "npid_tf.json")
+REMEDY = "Restore it from a backup, or export again with `python -m npid_tf.export`."
 WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
@@ -117,27 +121,49 @@ class NeighborFinder(tf.Module):
 def save_model(module, signatures, directory, description, namespaces=()):
     """Writes a SavedModel and, beside its variables, a description of what it is.
 
-    signatures: {name: tf.function}. description: dict, for `read_description`.
-    namespaces: of the ops in it that are not TensorFlow's own.
+    signatures: {name: tf.function}. description: dict, for `read_description`; the
+    format, and sizes and checksums of the files, are added to it. namespaces: of the
+    ops in it that are not TensorFlow's own.
     """
     options = tf.saved_model.SaveOptions(namespace_whitelist=list(namespaces))
     tf.saved_model.save(module, directory, signatures, options)
+    describe_model(directory, description)
+
+
+def describe_model(directory, description):
+    """Writes the description of a SavedModel whose files are all there."""
+    record = {**description, **stamp("export"), "files": sums_of(directory)}
     path = os.path.join(directory, DESCRIPTION)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(description, file, indent=1)
+    write_whole(path, json.dumps(record, indent=1))
 
 
 def read_description(directory):
     """The description of a SavedModel that `save_model` wrote.
 
-    Raises ValueError where there is none.
+    Raises ValueError where there is none, or it is damaged or too new.
     """
+    record = _read_record(directory)
+    return {k: v for k, v in record.items() if k not in ("files", *stamp("export"))}
+
+
+def check_model(directory):
+    """The description of a SavedModel, of which every file is as it was written.
+
+    Raises ValueError as `read_description`, and for a file that is damaged.
+    """
+    check_sums(directory, _read_record(directory).get("files", {}), REMEDY)
+    return read_description(directory)
+
+
+def _read_record(directory):
     path = os.path.join(directory, DESCRIPTION)
     if not os.path.isfile(path):
         raise UserError(f"{directory} is no model exported by npid_tf: no {path}.")
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    record = read_json(path, REMEDY)
+    check_format(record, "export", path)
+    if not isinstance(record.get("encoder_hash"), str):
+        raise FileError(f"{path} is damaged: it has no `encoder_hash`. {REMEDY}")
+    return record
 
 
 def encoder_hash(encoder):

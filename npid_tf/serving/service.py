@@ -213,33 +213,52 @@ class Service:
     async def _refresh(self):
         """Loads what is new, then serves all of it at once: encoder and index fit."""
         loaded = {}
-        while True:
-            identity = await self.in_thread(self._index.identity)
-            found = await self.in_thread(self.models.find_new)
-            found = [item for item in found if item not in loaded]
-            if not found:
-                break  # An export writes its index last: this one's encoder is there.
-            for item in found:
-                loaded[item] = await self.in_thread(self.models.load, *item)
+        await self._load_new(loaded, await self.in_thread(self._index.fits))
         async with self._changing:
-            self._collection = await self.in_thread(self._open_collection, identity)
+            collection = await self.in_thread(self._open_collection)
+            if collection is not None:  # It may be of a still newer export.
+                fits = await self.in_thread(self._fits, collection)
+                await self._load_new(loaded, fits)
+            self._collection = collection
             for servable in filter(None, loaded.values()):
                 self.models.publish(servable)
                 self.metrics.versions.labels(servable.name).set(servable.version)
                 print(f"Serving {servable.name} version {servable.version}", flush=True)
 
-    def _open_collection(self, identity):
+    async def _load_new(self, loaded, fits):
+        """Loads into {(name, version): Servable} what is there to fit the index."""
+        while True:
+            found = await self.in_thread(self.models.find_new, fits)
+            found = [item for item in found if item not in loaded]
+            if not found:
+                return
+            for item in found:
+                loaded[item] = await self.in_thread(self.models.load, *item)
+
+    def _fits(self, collection):
+        """What `find_new` takes, of the index that was opened."""
+        fits, encoder_hash = self._index.fits(), collection.index.encoder_hash
+        return (encoder_hash, None) if fits and fits[0] != encoder_hash else fits
+
+    def _open_collection(self):
         """The Collection served, or where the index is another now, that of it."""
-        if identity in (None, self._identity):
+        identity = self._index.identity()
+        if identity is None:
             return self._collection
-        self._identity = identity
+        if identity == self._identity and self._collection is not None:
+            self._index.keep_up(self._collection)
+            return self._collection
         try:
-            return self._index.open(before=self._collection)
+            collection = self._index.open(before=self._collection)
         except Exception as error:  # What is wrong with a folder has no one type.
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            self._no_index = f"The index does not load: {kind}{error}"
-            print(self._no_index, flush=True)
+            no_index = f"The index does not load: {kind}{error}"
+            if no_index != self._no_index:  # It is tried again and again.
+                print(no_index, flush=True)
+            self._no_index = no_index
             return None
+        self._identity = identity
+        return collection
 
 
 def _num_bytes(array):

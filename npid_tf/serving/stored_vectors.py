@@ -4,7 +4,8 @@ import os
 
 import numpy as np
 
-from npid_tf.errors import UserError
+from npid_tf.errors import FileError, UserError
+from npid_tf.serving.index_files import REMEDY
 
 
 class StoredVectors:
@@ -17,17 +18,31 @@ class StoredVectors:
     def __init__(self, directory, dim):
         def load(name):
             path = os.path.join(directory, name)
-            return np.load(path, mmap_mode="r") if os.path.exists(path) else None
+            if not os.path.exists(path):
+                return None
+            try:
+                return np.load(path, mmap_mode="r")
+            except (ValueError, OSError, EOFError) as error:
+                raise FileError(f"{path} is damaged: {error}. {REMEDY}") from error
 
         if (rows := load("dataset.npy")) is not None:
             self._read = lambda rows: rows
         elif (rows := load("bfloat16_dataset.npy")) is not None:
             self._read = _from_bfloat16
         elif (rows := load("int8_dataset.npy")) is not None:
-            scale = 1 / load("int8_multipliers.npy")
+            multipliers = load("int8_multipliers.npy")
+            if multipliers is None:
+                path = os.path.join(directory, "int8_multipliers.npy")
+                raise FileError(f"{path} is missing. {REMEDY}")
+            scale = 1 / multipliers
             self._read = lambda rows: _to_unit_length(rows * scale)
         else:
             raise UserError(f"{directory} holds no vectors. Export again.")
+        if dim < 1 or rows.size % dim:
+            raise FileError(
+                f"{directory} is damaged: {rows.size} numbers are no vectors of {dim} "
+                f"dimensions. {REMEDY}"
+            )
         self._rows = rows.reshape(-1, dim)
 
     def __len__(self):

@@ -5,12 +5,15 @@ import struct
 import zlib
 
 from npid_tf.errors import FileError, UserError
+from npid_tf.version import __version__
+from npid_tf.whole_files import sync_folder
 
 # Mark, number of the record, length and CRC-32 of its payload; then the CRC-32 of
 # these, so that a damaged length is not taken for a record that was cut short.
 _FIELDS = struct.Struct("<4sQQI")
 _CHECK = struct.Struct("<I")
 _HEADER_SIZE = _FIELDS.size + _CHECK.size
+# The mark's last byte is the format of the record: this one is of "live index" 0 and 1.
 _MARK = b"\x8fNW\n"
 
 
@@ -42,7 +45,7 @@ class WriteAheadLog:
         self.bytes_cut = os.fstat(self._file).st_size - self.size
         self._failure = None
         self._cut()
-        sync_directory(os.path.dirname(path))
+        sync_folder(os.path.dirname(path) or ".")
 
     def append(self, *payloads):
         """Writes records (bytes) and waits until they are on disk.
@@ -83,34 +86,28 @@ class WriteAheadLog:
         os.close(self._file)
 
 
-def read(path, last_number=0):
+def read(path, last_number=0, begin=0):
     """The records of a log, up to a torn tail.
+
+    begin: where in the file the record after `last_number` begins.
 
     Yields (payload, end): bytes, and where in the file the record ends.
 
-    Raises ValueError where a record before the last is damaged or missing: what came
-    after it was acknowledged, and must not be dropped in silence.
+    Raises ValueError where a record is damaged or missing, and not just cut short:
+    it and what came after it were acknowledged, and must not be dropped in silence.
     """
     with open(path, "rb") as file:
+        file.seek(begin)
         data = file.read()
     start = 0
     while start < len(data):
         payload = _payload_at(data, start, last_number + 1)
         if payload is None:
-            _refuse_damage(path, data, start, last_number)
+            _refuse_damage(path, data, start, last_number, begin)
             return
         start += _HEADER_SIZE + len(payload)
         last_number += 1
-        yield payload, start
-
-
-def sync_directory(path):
-    """Waits until the names in a folder are on disk, as fsync does for a file."""
-    directory = os.open(path or ".", os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        yield payload, begin + start
 
 
 def _pack(number, payload):
@@ -147,19 +144,56 @@ def _payload_at(data, start, number):
     return payload if whole else None
 
 
-def _refuse_damage(path, data, start, last_number):
-    """Raises ValueError if a record follows, or stands at, the damage at `start`.
+def _refuse_damage(path, data, start, last_number, begin):
+    """Raises ValueError if what is at `start` is damage, not a record cut short.
 
-    A crash leaves the beginning of one record, at the end.
+    A crash leaves the beginning of one record, at the end; a machine that lost power
+    perhaps a file with zeros there. begin: where in the file the data begin.
     """
+    _refuse_newer(path, data, start)
+    broken = (
+        f"{path} is damaged at byte {begin + start}: record {last_number + 1} is not "
+        "whole, but"
+    )
     position = start
     while (position := data.find(_MARK, position)) >= 0:
         header = _header_at(data, position)
         if header is not None and _payload_at(data, position, header[0]) is not None:
             raise UserError(
-                f"{path} is damaged at byte {start}: record {last_number + 1} is not "
-                f"whole, but record {header[0]} stands at byte {position}. Changes "
-                "from there on cannot be trusted: restore the folder from a backup, or "
-                "move it away to begin again from the export."
+                f"{broken} record {header[0]} stands at byte {begin + position}. "
+                "Changes from there on cannot be trusted: restore the folder from a "
+                "backup, or move it away to begin again from the export."
             )
         position += 1
+    if _is_last_and_damaged(data, start):
+        raise UserError(
+            f"{broken} is not cut short either. It may have been acknowledged: restore "
+            "the folder from a backup, or give up that last change with `truncate "
+            f"--size={begin + start} {path}`."
+        )
+
+
+def _refuse_newer(path, data, start):
+    """Raises ValueError for a record that a later version of the package wrote."""
+    mark, other = _MARK[:-1], data[start : start + _HEADER_SIZE]
+    if len(other) < _HEADER_SIZE or not other.startswith(mark) or other[3] == _MARK[3]:
+        return
+    if zlib.crc32(other[: _FIELDS.size]) == _CHECK.unpack(other[_FIELDS.size :])[0]:
+        raise UserError(
+            f"{path} holds changes of a format that this npid_tf {__version__} does "
+            "not know: install a newer npid_tf."
+        )
+
+
+def _is_last_and_damaged(data, start):
+    """Whether a record of full length, or its header, is at `start`, but not whole."""
+    record = data[start:]
+    if len(record) < _HEADER_SIZE:
+        return False
+    marked = _MARK + record[len(_MARK) : _FIELDS.size]
+    checksum = _CHECK.unpack(record[_FIELDS.size : _HEADER_SIZE])[0]
+    if zlib.crc32(marked) != checksum:  # All but the mark, or it, differs.
+        return record.startswith(_MARK) and any(record[-_HEADER_SIZE:])
+    _, _, length, _ = _FIELDS.unpack(marked)
+    payload = record[_HEADER_SIZE:]
+    return len(payload) >= length and any(payload[-_HEADER_SIZE:])

@@ -154,11 +154,11 @@ def unit_vectors():
 def make_index(unit_vectors, tmp_path):
     """(n, labels=None, dtype="float32") -> the folder of an index of n items."""
 
-    def make(n, labels=None, dtype="float32"):
+    def make(n, labels=None, dtype="float32", encoder_hash="the encoder's hash"):
         directory = str(tmp_path / "export" / "index")
         os.makedirs(directory)
         like = {
-            "encoder_hash": "the encoder's hash",
+            "encoder_hash": encoder_hash,
             "data": {"dataset": "digits"},
             "settings": {"dtype": dtype},
             "recall": {"k": 3, "target": 0.9},

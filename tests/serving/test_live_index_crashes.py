@@ -15,6 +15,7 @@ from npid_tf.serving.live_index import LiveIndex
 
 # All takes minutes: KILLS=20 CHANGES=5000 pytest \
 # tests/serving/test_live_index_crashes.py
+SEED = int(os.environ.get("SEED", "0"))
 KILLS = int(os.environ.get("KILLS", "2"))
 CHANGES = int(os.environ.get("CHANGES", "300"))
 WRITER = pathlib.Path(__file__).with_name("live_index_writer.py")
@@ -76,6 +77,8 @@ def assert_searches(index, items):
 def test_acknowledged_changes_survive_being_killed(make_index, unit_vectors, writer):
     directory = make_index(20)
     items = {str(n): (vector, None) for n, vector in enumerate(unit_vectors(20))}
+    print(f"Kills by SEED={SEED}.")
+    random.seed(SEED)
     kills = sorted(random.sample(range(CHANGES), KILLS))
     done, generations = 0, set()
     for kill_after in [*kills, CHANGES]:

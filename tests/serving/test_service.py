@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from npid_tf.serving.limits import Limits, RequestError
+from npid_tf.serving.live_index import LiveIndex
 from npid_tf.serving.metrics import Metrics
 from npid_tf.serving.open_index import OwnIndex
 from npid_tf.serving.service import Service
@@ -90,10 +91,12 @@ def test_a_new_export_takes_over_and_no_request_fails(export_dir, digit):
     assert run(export_dir, use) == {1, 2}
 
 
-def test_an_index_of_the_old_encoder_is_refused_for_the_new_one(export_dir, digit):
+def test_an_index_of_another_encoder_is_refused(export_dir, digit):
+    export_anew(export_dir, index=False)
+    shutil.rmtree(export_dir / "encoder" / "1")
+
     async def use(service):
-        export_anew(export_dir, index=False)
-        await until(lambda: service.models.get("encoder").version == 2)
+        assert service.models.get("encoder").version == 2
         for refused in (
             service.search([digit(7)], [], 3, -1.0),
             service.upsert(["x"], [digit(7)], [None]),
@@ -106,6 +109,50 @@ def test_an_index_of_the_old_encoder_is_refused_for_the_new_one(export_dir, digi
         assert outputs["embeddings"].shape == (1, 16)
 
     run(export_dir, use)
+
+
+def test_an_export_without_its_index_yet_leaves_the_former_in_service(
+    export_dir, digit
+):
+    async def use(service):
+        export_anew(export_dir, index=False)
+        for _ in range(5):  # It looks for new versions meanwhile.
+            await service._refresh()
+            answer = await service.search([digit(7)], [], 3, -1.0)
+            assert answer["results"][0][0]["id"] == "7"
+            assert answer["encoder_version"] == 1
+
+    async def look(service):
+        answer = await service.search([digit(7)], [], 3, -1.0)
+        assert answer["encoder_version"] == 1
+
+    run(export_dir, use)
+    run(export_dir, look)  # One that starts now serves it too.
+
+
+def test_a_service_takes_changes_when_the_one_before_has_ended(
+    export_dir, digit, noise
+):
+    async def use(service):
+        assert service.read_only()
+        answer = await service.search([digit(7)], [], 3, -1.0)
+        assert answer["results"][0][0]["id"] == "7"
+        with pytest.raises(RequestError) as refused:
+            await service.delete("8")
+        assert refused.value.status == 403
+        before.upsert(["new"], before.embeddings(["9"]))
+        answer = await service.search([], ["new"], 3, -1.0)
+        assert {"new", "9"} <= {item["id"] for item in answer["results"][0]}
+        before.close()
+        await until(lambda: not service.read_only())
+        await service.upsert(["x"], [noise], [None])
+        await service.delete("new")
+
+    before = LiveIndex(str(export_dir / "index"))
+    run(export_dir, use)
+    index = LiveIndex(str(export_dir / "index"))
+    assert "x" in index and "new" not in index
+    index.close()
 
 
 def test_a_changed_index_is_not_replaced_in_silence(export_dir, digit):
