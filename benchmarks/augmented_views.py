@@ -8,9 +8,9 @@ import tensorflow as tf
 from absl import flags
 
 from npid_tf import build
-from npid_tf.checkpoints import Position
 from npid_tf.command_line import config_from_flags, define_flags
 from npid_tf.evaluation.embed import embed
+from npid_tf.position import Position
 
 BATCH_SIZE = 250
 

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from npid_tf import optimizers
 from npid_tf.backbones import build_backbone
-from npid_tf.checkpoints import Checkpoints, list_checkpoints, restore_encoder
+from npid_tf.checkpoint_files import leave
+from npid_tf.checkpoint_weights import restore_encoder
+from npid_tf.checkpoints import Checkpoints
 from npid_tf.data.arrays import load_npz
 from npid_tf.data.augment import build_augmentation
 from npid_tf.data.digits import load_digits
@@ -224,26 +226,24 @@ def checkpoint_directory(config):
 
 
 def load_trained(config, source):
-    """NPID as the newest checkpoint of the workdir has it.
+    """NPID as the newest whole checkpoint of the workdir has it, which is only read.
 
     Raises ValueError where the workdir holds none, or one of other data.
     """
     model = build_model(config, source.num_instances)
     directory = checkpoint_directory(config)
-    if Checkpoints(directory, model, source.fingerprint).restore() is None:
+    if Checkpoints(directory, model, source.fingerprint).restore(leave) is None:
         raise UserError(NOT_TRAINED.format(config.workdir))
     return model
 
 
 def load_trained_encoder(config):
-    """The encoder of the newest checkpoint alone: neither its bank nor its data.
+    """The encoder of the newest whole checkpoint alone: neither its bank nor its data.
 
     Raises ValueError where the workdir holds none, or one of another encoder.
     """
     set_precision(config.precision)
     encoder = build_fresh_encoder(config)
-    saved = list_checkpoints(checkpoint_directory(config))
-    if not saved:
+    if restore_encoder(checkpoint_directory(config), encoder) is None:
         raise UserError(NOT_TRAINED.format(config.workdir))
-    restore_encoder(saved[-1], encoder)
     return encoder

@@ -1,8 +1,5 @@
 """What happens around the steps of `fit`. All work in anyone's `model.fit`."""
 
-import json
-import os
-import signal
 import time
 
 import keras
@@ -12,7 +9,8 @@ from npid_tf import workers
 from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
-from npid_tf.whole_files import open_whole
+from npid_tf.metrics_file import keep_epochs, write_line
+from npid_tf.stop_signals import NAMES, Remembered
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -73,14 +71,7 @@ class EpochLog(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.batch_size = batch_size
-        self._keep_lines_before(first_epoch)
-
-    def _keep_lines_before(self, first_epoch):
-        lines = [
-            line for line in read_metrics(self.path) if line["epoch"] <= first_epoch
-        ]
-        with open_whole(self.path) as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        keep_epochs(path, first_epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._started = time.perf_counter()
@@ -99,24 +90,16 @@ class EpochLog(keras.callbacks.Callback):
             "epoch": epoch + 1,
             **{key: float(np.ravel(logs[key])[0]) for key in logs},
         }
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def read_metrics(path):
-    """The lines of a metrics.jsonl as dicts; none where there is no file. A line that
-    was cut off while it was written is left out."""
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.endswith("\n")]
+        write_line(self.path, line)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Saves at the end of each epoch, every `every_steps` steps, and at SIGTERM.
+    """Saves at the end of each epoch, every `every_steps` steps, at SIGTERM and Ctrl-C.
 
-    After SIGTERM, the step in progress is finished and saved, then SystemExit(0) is
-    raised.
+    After these, the step in progress is finished (or, where all steps of the epoch are
+    done, what follows them) and saved. Then SIGTERM's handler of before `fit` is
+    called, and SystemExit(143) raised; for Ctrl-C KeyboardInterrupt, as without this
+    callback. A second Ctrl-C does so at once.
 
     Args:
         checkpoints: `Checkpoints` of the model.
@@ -132,16 +115,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.position = position
         self.every_steps = every_steps
-        self._terminated = False
+        self._signal = Remembered()
 
     def on_train_begin(self, logs=None):
-        def remember(signal_number, frame):
-            self._terminated = True
-
-        self._previous = signal.signal(signal.SIGTERM, remember)
-
-    def on_train_end(self, logs=None):
-        signal.signal(signal.SIGTERM, self._previous)
+        self._signal.start()
+        self.model.during_fit.callback(self._signal.stop)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -159,24 +137,24 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if step >= self.steps_per_epoch:
             return  # The end of the epoch saves.
         is_due = self.every_steps and step % self.every_steps == 0
-        self._agree_on_termination()
-        if is_due or self._terminated:
-            self.checkpoints.save(self._epoch, step)
-        self._exit_if_terminated()
+        number = self._agreed_signal()
+        if is_due or number:
+            self._save_and_leave(self._epoch, step, number)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._agree_on_termination()
-        self.checkpoints.save(epoch + 1, 0)
-        self._exit_if_terminated()
+        self._save_and_leave(epoch + 1, 0, self._agreed_signal())
 
-    def _agree_on_termination(self):
-        # The signal may reach one worker alone, or another in another step.
+    def _agreed_signal(self):
+        # It may reach one worker alone, or another in another step, or come right now.
+        number = self._signal.number
         strategy = self.model.distribute_strategy
         if workers.is_multi_worker(strategy):
-            told = workers.tell(strategy, [int(self._terminated)])
-            self._terminated = bool(told.any())
+            number = int(workers.tell(strategy, [number]).max())
+        return number
 
-    def _exit_if_terminated(self):
-        if self._terminated:
-            print("Stopped by SIGTERM. The same command goes on from here.", flush=True)
-            raise SystemExit(0)
+    def _save_and_leave(self, epoch, step, number):
+        self.checkpoints.save(epoch, step)
+        if number:
+            name = NAMES[number]
+            print(f"Stopped by {name}. The same command goes on from here.", flush=True)
+            self._signal.leave(number)

@@ -12,24 +12,33 @@ import os
 import numpy as np
 
 from npid_tf import build
-from npid_tf.checkpoints import Checkpoints, list_checkpoints
+from npid_tf.checkpoint_files import list_checkpoints, list_damaged
+from npid_tf.checkpoints import Checkpoints
 from npid_tf.command_line import run, write_flagfile
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
+from npid_tf.run_lock import only_writer
 from npid_tf.weights.encoder_arrays import assign_encoder, read_encoder
 from npid_tf.weights.files import read_file, write_file
 from npid_tf.weights.sources import read_source
 
 
 def convert_in(config):
+    """As `_convert_in`, as the only one that writes to the workdir."""
+    with only_writer(config.workdir):
+        return _convert_in(config)
+
+
+def _convert_in(config):
     """Makes `config.workdir` a run with the weights of the file `config.input`.
 
     The bank is the file's where it is that of these images, else their embeddings.
     Returns the run's Config. Raises ValueError, and writes no checkpoint, where a
     weight of the encoder stays unset, or the workdir has a checkpoint already.
     """
-    if list_checkpoints(build.checkpoint_directory(config)):
+    directory = build.checkpoint_directory(config)
+    if list_checkpoints(directory) or list_damaged(directory):
         raise UserError(
             f"{config.workdir} has checkpoints. Pass another --workdir, or remove it."
         )

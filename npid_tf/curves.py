@@ -1,6 +1,6 @@
 """The picture of a run."""
 
-from npid_tf.callbacks import read_metrics
+from npid_tf.metrics_file import read_metrics
 from npid_tf.whole_files import open_whole
 
 

@@ -9,7 +9,7 @@ import json
 import os
 
 from npid_tf import build
-from npid_tf.checkpoints import list_checkpoints
+from npid_tf.checkpoint_files import newest_whole
 from npid_tf.command_line import run
 from npid_tf.errors import UserError
 from npid_tf.protocols import PAGES, PROTOCOLS
@@ -26,11 +26,14 @@ def write_results(config, rows):
     name = results_name(config)
     directory = os.path.join(config.workdir, "evaluation")
     path = os.path.join(directory, f"{name}.json")
-    checkpoints = list_checkpoints(build.checkpoint_directory(config))
+    # The one that was loaded, of which those passed over were told.
+    checkpoint = newest_whole(
+        build.checkpoint_directory(config), pass_over=lambda path, problem: None
+    )
     results = {
         "protocol": config.protocol,
         "dataset": config.dataset,
-        "checkpoint": os.path.basename(checkpoints[-1]) if checkpoints else None,
+        "checkpoint": checkpoint and os.path.basename(checkpoint),
         "settings": config.told(),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "rows": rows,
@@ -91,7 +94,12 @@ def main(config, arguments):
         )
     rows = PROTOCOLS[config.protocol](config)
     print("\n".join(table_lines(config.protocol, rows)))
-    print(f"Written to {write_results(config, rows)}")
+    try:
+        print(f"Written to {write_results(config, rows)}")
+    except OSError as error:  # The table is what was asked for.
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        print(f"Not written to {config.workdir}: {error.strerror}.")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """`NPID`: instance discrimination as a Keras model (Wu et al., CVPR 2018)."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -61,6 +63,7 @@ class NPID(keras.Model):
             name="step",
         )
         self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.during_fit = contextlib.ExitStack()  # what `fit` undoes, however it ends
         self.built = True
 
     def call(self, images, training=False):
@@ -83,6 +86,12 @@ class NPID(keras.Model):
             _check_for_replicas(self.optimizer, jit_compile, self.steps_per_execution)
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, *arguments, **options):
+        """As Keras's. What callbacks put into `during_fit` is undone also where it
+        raises, of which Keras tells no callback."""
+        with self.during_fit:
+            return super().fit(*arguments, **options)
 
     def compile_from_config(self, config):
         # Keras's own leaves a model that overrides `compile` without its optimizer.

@@ -5,6 +5,7 @@ checkpoints. The same command again goes on where it stopped.
 """
 
 import os
+import shutil
 import sys
 
 import keras
@@ -17,7 +18,8 @@ from npid_tf.callbacks import (
     SaveCheckpoints,
     StopOnNonFiniteLoss,
 )
-from npid_tf.checkpoints import Checkpoints, Position
+from npid_tf.checkpoint_files import remove_leftovers
+from npid_tf.checkpoints import Checkpoints
 from npid_tf.command_line import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
 from npid_tf.data.pipeline import steps_per_epoch
@@ -26,16 +28,27 @@ from npid_tf.errors import UserError
 from npid_tf.health import Health
 from npid_tf.initialization import initialize_by_forward_pass
 from npid_tf.neighbors import RefreshNeighbors
+from npid_tf.position import Position, in_batches_of
+from npid_tf.run_lock import only_writer
+from npid_tf.stop_signals import NAMES, ending_by
 from npid_tf.strategies import build_strategy
 
 
 def train(config):
     """Trains until `config.epochs` and returns the model.
 
-    Raises ValueError for flags or data that do not fit, before anything is written.
+    Raises ValueError for flags or data that do not fit, or a workdir that another
+    process writes to, before anything is written.
     """
     strategy = build_strategy(config.strategy)  # Workers meet before all else.
-    is_chief = workers.is_chief(strategy)
+    if not workers.is_chief(strategy):
+        return _train(config, strategy, is_chief=False)
+    with only_writer(config.workdir):
+        remove_leftovers(build.checkpoint_directory(config))
+        return _train(config, strategy, is_chief=True)
+
+
+def _train(config, strategy, is_chief):
     source = build.build_source(config)
     eval_source = build.build_eval_source(config)
     if eval_source is not None:
@@ -44,12 +57,16 @@ def train(config):
     with strategy.scope():
         model = build.build_model(config, source.num_instances)
         model.compile(build.build_optimizer(config, steps))
-    checkpoints = Checkpoints(
-        build.checkpoint_directory(config), model, source.fingerprint
-    )
+    directory = build.checkpoint_directory(config)
+    checkpoints = Checkpoints(directory, model, source.fingerprint, config.batch_size)
     position = checkpoints.restore()
     is_new = position is None
-    position = position or Position()
+    position = in_batches_of(
+        config.batch_size,
+        Position(batch_size=config.batch_size) if is_new else position,
+        source.num_instances,
+        model,
+    )
     dataset = build.build_train_dataset(config, source, position, strategy)
     if is_chief:
         print_plan(config, source, model, strategy, steps)
@@ -142,11 +159,18 @@ def knn_callbacks(config, source, eval_source):
 
 
 def print_changed_flags(flags_path, config):
-    """Prints which flags differ from those of the run that is resumed."""
+    """Prints which flags differ from those of the run that is resumed.
+
+    A damaged file is kept aside, and that is said.
+    """
     if not os.path.exists(flags_path):
         return
-    with open(flags_path, encoding="utf-8") as file:
-        before = set(file.read().splitlines())
+    with open(flags_path, encoding="utf-8", errors="replace") as file:
+        before = file.read().splitlines()
+    if any(not line.startswith(("-", "#", "//")) or "\ufffd" in line
+           for line in before if line.strip()):  # fmt: skip
+        shutil.copyfile(flags_path, f"{flags_path}.damaged")
+        print(f"Warning: {flags_path} is damaged, kept as {flags_path}.damaged.")
     for line in flag_lines(config):
         if line not in before:
             print(f"Other than before: {line}")
@@ -174,8 +198,23 @@ def print_plan(config, source, model, strategy, steps):
 def main(config, arguments):
     if arguments:
         raise UserError(f"Unexpected arguments: {' '.join(arguments)}.")
-    with workers.ending_together(build_strategy(config.strategy)):
+    strategy = build_strategy(config.strategy)
+    with workers.ending_together(strategy), ending_by(_leave(strategy)):
         train(config)
+
+
+def _leave(strategy):
+    def leave(number, frame):
+        """frame: None where all was saved, and all workers leave."""
+        if frame is not None:
+            # Not by `print`, which the signal may have interrupted.
+            line = f"\nStopped by {NAMES[number]}, outside of the steps.\n"
+            os.write(sys.stderr.fileno(), line.encode())
+            if workers.is_multi_worker(strategy):
+                os._exit(128 + number)  # The others wait for this one: no orderly end.
+        raise SystemExit(128 + number)
+
+    return leave
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ back that was reported as done.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 
@@ -72,8 +73,13 @@ def sync_tree(directory):
 
 
 def sync_folder(path):
-    """Puts the names in a folder on disk."""
-    _sync(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    """Puts the names in a folder on disk, where its file system can."""
+    try:
+        _sync(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError as error:
+        # Of network file systems that know no such thing, not of a disk that fails.
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
 
 
 def _sync(path, flags):

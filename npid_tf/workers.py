@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import signal
 import sys
 import traceback
 
@@ -73,9 +74,9 @@ def _exchange(strategy, function):
 def ending_together(strategy):
     """Ends this process where another worker is lost, with exit status 1.
 
-    The user's own mistake ends it with 2. Without the lost worker no collective
-    operation ends, those of an orderly exit included; so the process is ended at once,
-    after a line that says why.
+    The user's own mistake ends it with 2, Ctrl-C with 130. Without the lost worker no
+    collective operation ends, those of an orderly exit included; so the process is
+    ended at once, after a line that says why.
     """
     try:
         yield
@@ -95,6 +96,9 @@ def ending_together(strategy):
         elif is_of_user(error):
             print(f"Error: {error}", file=sys.stderr)
             status = 2
+        elif isinstance(error, KeyboardInterrupt):
+            print("Stopped by Ctrl-C.", file=sys.stderr)
+            status = 128 + signal.SIGINT
         else:
             traceback.print_exc()
         sys.stdout.flush()

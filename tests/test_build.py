@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import build, losses
-from npid_tf.checkpoints import Position
 from npid_tf.config import Config
+from npid_tf.position import Position
 
 TINY = Config(image_size=8, width=4, embedding_dim=16)
 

@@ -15,7 +15,8 @@ from npid_tf import (
     StopOnNonFiniteLoss,
     build_encoder,
 )
-from npid_tf.callbacks import EpochLog, read_metrics
+from npid_tf.callbacks import EpochLog
+from npid_tf.metrics_file import read_metrics
 
 # Two classes that any encoder tells apart: dark images and bright ones.
 LABELS = np.arange(12) % 2

@@ -8,7 +8,7 @@ import pytest
 from torch_pickles import Call, write_legacy
 
 from npid_tf import build
-from npid_tf.checkpoints import list_checkpoints
+from npid_tf.checkpoint_files import list_checkpoints
 from npid_tf.convert import is_bank_of, main
 from npid_tf.evaluation.embed import embed
 from npid_tf.train import train

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_run import in_workdir, metrics_without_time, saved_tensors
 
-from npid_tf.callbacks import read_metrics
+from npid_tf.metrics_file import read_metrics
 from npid_tf.train import train
 
 

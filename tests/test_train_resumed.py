@@ -11,7 +11,8 @@ import time
 import pytest
 from tiny_run import CLASSIFIER, RECENT, assert_same_run, in_workdir
 
-from npid_tf.checkpoints import Checkpoints, list_checkpoints
+from npid_tf.checkpoint_files import list_checkpoints
+from npid_tf.checkpoints import Checkpoints
 from npid_tf.train import train
 
 SMOKE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "smoke.cfg"

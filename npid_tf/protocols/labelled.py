@@ -1,12 +1,17 @@
 """What the protocols that learn from labels start with: images, encoder, vectors."""
 
+import atexit
+import functools
 import os
+import shutil
+import tempfile
 
 from npid_tf import build
 from npid_tf.data.source import check_same_classes
 from npid_tf.errors import UserError
 from npid_tf.evaluation.features import cached_features, feature_directory
 from npid_tf.evaluation.layers import with_layers
+from npid_tf.run_lock import in_turn
 from npid_tf.serving.saved_model import encoder_hash
 
 MISSING_LABELS = (
@@ -63,10 +68,24 @@ def layer_vectors(config, encoder, source, names):
         "crop_fraction": config.crop_fraction,
         "precision": config.precision,
     }
-    return cached_features(
-        feature_directory(os.path.join(config.workdir, "features"), key),
-        names,
-        lambda missing: with_layers(encoder, missing),
-        lambda first: build.build_eval_dataset(config, source, first),
-        source.num_instances,
-    )
+    directory = feature_directory(feature_root(config.workdir), key)
+    with in_turn(directory):  # Another evaluation may need the same vectors.
+        return cached_features(
+            directory,
+            names,
+            lambda missing: with_layers(encoder, missing),
+            lambda first: build.build_eval_dataset(config, source, first),
+            source.num_instances,
+        )
+
+
+@functools.cache
+def feature_root(workdir):
+    """WORKDIR/features, or a folder that ends with this process where the workdir
+    cannot be written to."""
+    if os.access(workdir, os.W_OK) or not os.path.exists(workdir):
+        return os.path.join(workdir, "features")
+    print(f"{workdir} cannot be written to: vectors are computed, and not kept.")
+    root = tempfile.mkdtemp(prefix="npid_tf-")
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root

@@ -6,9 +6,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from npid_tf.callbacks import read_metrics
-from npid_tf.checkpoints import list_checkpoints
+from npid_tf.checkpoint_files import list_checkpoints
 from npid_tf.config import Config
+from npid_tf.metrics_file import read_metrics
 
 # NCE's moving Z, batch norm, momentum, random views: everything that a run keeps.
 CONFIG = Config(
