@@ -52,7 +52,11 @@ def write_manifest(path):
     record = {**stamp("checkpoint"), "files": files}
     record["sha256"] = _digest_of_record(record)
     with open(os.path.join(path, MANIFEST), "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1)
+        file.write(_text(record))
+
+
+def _text(record):
+    return json.dumps(record, indent=1)
 
 
 def _digest(path):
@@ -71,7 +75,7 @@ def _digest_of_record(record):
 
 def read_state(path):
     """The record of a checkpoint: position, data, shapes. Raises FileError."""
-    record = _read_json(os.path.join(path, STATE))
+    record, _ = _read_json(os.path.join(path, STATE))
     kinds = {"epoch": int, "step": int, "fingerprint": dict}
     kinds |= {"shapes": list, "loss_tracker": list}
     for key, kind in kinds.items():
@@ -81,14 +85,16 @@ def read_state(path):
 
 
 def _read_json(path):
+    """(a JSON object, its text)"""
     try:
         with open(path, encoding="utf-8") as file:
-            record = json.load(file)
+            text = file.read()
+        record = json.loads(text)
     except ValueError as error:  # of JSON, and of UTF-8
         raise FileError(f"{path} is damaged: {error}.") from error
     if not isinstance(record, dict):
         raise FileError(f"{path} is damaged: no JSON object.")
-    return record
+    return record, text
 
 
 def find_damage(path):
@@ -140,8 +146,8 @@ def _check_sizes(path):
     manifest = os.path.join(path, MANIFEST)
     if not os.path.exists(manifest) and "format" not in read_state(path):
         return {}
-    record = _read_json(manifest)
-    if record.get("sha256") != _digest_of_record(record):
+    record, text = _read_json(manifest)
+    if record.get("sha256") != _digest_of_record(record) or text != _text(record):
         raise FileError(f"{manifest} is not as it was written.")
     check_format(record, "checkpoint", path)
     for name, saved in record["files"].items():
