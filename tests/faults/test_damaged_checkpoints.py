@@ -1,4 +1,4 @@
-"""A checkpoint with any damaged file is found out, set aside, and the older one used."""
+"""A damaged checkpoint is found out and set aside, and the older one is used."""
 
 import os
 import pathlib

@@ -54,8 +54,8 @@ def die_at(number, log_path):
 def lose_power(folder, log_path, rng):
     """Makes of `folder` what may be left of it. Folders of before the log are whole."""
     synced, renamed = {}, []
-    for line in open(log_path, encoding="utf-8"):
-        kind, first, second = line.rstrip("\n").split("\t")
+    events = _events(log_path)
+    for kind, first, second in events:
         if kind == "fsync":
             synced[first] = second
             renamed = [pair for pair in renamed if os.path.dirname(pair[1]) != first]
@@ -63,7 +63,7 @@ def lose_power(folder, log_path, rng):
             for path in [p for p in synced if p.startswith(first + os.sep)]:
                 synced[second + path[len(first) :]] = synced.pop(path)
             renamed.append((first, second))
-    new = {target for _, target in _renames(log_path)}
+    new = {second for kind, _, second in events if kind == "rename"}
     for directory, _, names in os.walk(folder):
         is_new = os.path.basename(directory) == ".partial" or directory in new
         for name in names if is_new else []:
@@ -75,9 +75,9 @@ def lose_power(folder, log_path, rng):
             os.rename(target, source)
 
 
-def _renames(log_path):
-    lines = [line.rstrip("\n").split("\t") for line in open(log_path, encoding="utf-8")]
-    return [(line[1], line[2]) for line in lines if line[0] == "rename"]
+def _events(log_path):
+    with open(log_path, encoding="utf-8") as log:
+        return [line.rstrip("\n").split("\t") for line in log]
 
 
 def _lose(path, rng):
