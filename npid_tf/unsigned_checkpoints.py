@@ -42,6 +42,7 @@ def _read_weights(prefix):
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    # TensorFlow translates some of its statuses, and leaves others to pybind.
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         text = getattr(error, "message", None) or error
         raise FileError(f"{prefix} is damaged: {text}") from error
