@@ -4,6 +4,7 @@ Prints tables and writes them to WORKDIR/evaluation/NAME.md, with all settings a
 numbers in NAME.json beside it. NAME is the protocol, and its preset where it has one.
 """
 
+import errno
 import importlib.metadata
 import json
 import os

@@ -27,6 +27,7 @@ from npid_tf.evaluation.projector import thumbnail_side, write_projector
 from npid_tf.protocols.diagnostics_page import make_page
 from npid_tf.protocols.embeddings import embed_run, has_labels, sample_images
 from npid_tf.protocols.thumbnails import class_name, read_thumbnails
+from npid_tf.run_lock import in_turn
 
 NUM_NEIGHBORS = 10  # of hubness, pairs and page
 NUM_VIEWED = 5_000  # images of which two views are aligned, at most
@@ -88,20 +89,21 @@ def evaluate_diagnostics(config):
     views = np.split(run.views["refreshed embeddings"], 2)
     rows = measure(config, training, views, held_out, eval_source)
     directory = os.path.join(config.workdir, "evaluation", "report")
-    partial = f"{directory}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(f"{partial}/projector")
-    pairs = {"near_duplicates.csv": (training.near_duplicates, source)}
-    if held_out is not None:
-        pairs["leaks.csv"] = held_out.leaks, eval_source
-    for name, (found, first_source) in pairs.items():
-        path = f"{partial}/{name}"
-        _write_pairs(path, found, first_source, source, config.duplicate_similarity)
-    _write_projector(config, source, vectors, f"{partial}/projector")
-    with open(f"{partial}/report.html", "w", encoding="utf-8") as file:
-        file.write(make_page(config, source, eval_source, rows, training, held_out))
-    shutil.rmtree(directory, ignore_errors=True)
-    os.rename(partial, directory)
+    with in_turn(os.path.dirname(directory)):  # Another one may write its own.
+        partial = f"{directory}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        os.makedirs(f"{partial}/projector")
+        pairs = {"near_duplicates.csv": (training.near_duplicates, source)}
+        if held_out is not None:
+            pairs["leaks.csv"] = held_out.leaks, eval_source
+        for name, (found, first_source) in pairs.items():
+            path = f"{partial}/{name}"
+            _write_pairs(path, found, first_source, source, config.duplicate_similarity)
+        _write_projector(config, source, vectors, f"{partial}/projector")
+        with open(f"{partial}/report.html", "w", encoding="utf-8") as file:
+            file.write(make_page(config, source, eval_source, rows, training, held_out))
+        shutil.rmtree(directory, ignore_errors=True)
+        os.rename(partial, directory)
     print(f"Report: {directory}/report.html")
     return rows
 
