@@ -121,3 +121,19 @@ def test_other_data_are_refused_by_name(tmp_path):
         Checkpoints(
             tmp_path, make_model(), {"name": "toy", "num_instances": 9}
         ).restore()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.Adam(0.1),
+        lambda: keras.optimizers.SGD(0.1),
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
+    ],
+)
+def test_another_optimizer_is_refused_in_words(tmp_path, optimizer):
+    Checkpoints(tmp_path, make_model(), FINGERPRINT).save(0, 0)
+    model = make_model()
+    model.compile(optimizer())
+    with pytest.raises(ValueError, match=r"another optimizer\. Use the --optimizer"):
+        Checkpoints(tmp_path, model, FINGERPRINT).restore()

@@ -6,6 +6,10 @@ import io
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -150,3 +154,34 @@ def test_an_unknown_protocol_is_refused_with_the_known_ones(config):
 def test_bare_arguments_are_refused(config):
     with pytest.raises(ValueError, match=r"Unexpected arguments: file.png"):
         main(config, ["file.png"])
+
+
+@pytest.mark.slow
+def test_a_workdir_that_cannot_be_written_to_is_evaluated(config):
+    with tempfile.TemporaryDirectory() as folder:  # Others may go into it.
+        os.chmod(folder, 0o755)
+        workdir = shutil.copytree(config.workdir, os.path.join(folder, "run"))
+        before = sorted(os.walk(workdir))
+        for directory, _, names in before:
+            os.chmod(directory, 0o555)
+            for name in names:
+                os.chmod(os.path.join(directory, name), 0o444)
+        flags = [f"--flagfile={workdir}/flags.cfg", f"--workdir={workdir}"]
+        flags.append("--eval_split=test[:60]")
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "npid_tf.evaluate",
+                *flags,
+                "--eval_split=test[:60]",
+            ],
+            user=65534 if os.getuid() == 0 else None,  # Root may write anywhere.
+            env={**os.environ, "HOME": folder},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "| refreshed embeddings" in done.stdout
+        assert "Not written to" in done.stdout
+        assert sorted(os.walk(workdir)) == before
