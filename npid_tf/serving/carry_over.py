@@ -11,6 +11,7 @@ import os
 import numpy as np
 
 from npid_tf.artifacts import read_json
+from npid_tf.errors import FileError
 from npid_tf.folder_swap import standing
 from npid_tf.serving.changes import Delete, Upsert
 from npid_tf.serving.index_files import REMEDY, read_ids
@@ -85,8 +86,11 @@ def _changed(files, num_records):
         if not os.path.exists(path):
             return None  # Compacted before this was kept.
         known = read_json(path, REMEDY)
-        upserted.update(known["upserted"])
-        deleted.update(known["deleted"])
+        try:
+            upserted.update(known["upserted"])
+            deleted.update(known["deleted"])
+        except (KeyError, TypeError) as error:
+            raise FileError(f"{path} is damaged: no {error}. {REMEDY}") from error
     records = read(files.log, files.manifest["last_number"])
     for number, (payload, _) in enumerate(records):
         if number == num_records:
