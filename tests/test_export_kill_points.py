@@ -8,14 +8,17 @@ of a few bytes: what TensorFlow writes lies in .partial, where nobody looks.
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from npid_tf import folder_swap
+from npid_tf import build, folder_swap
 from npid_tf.export_files import new_export
+from npid_tf.search import search
 from npid_tf.serving.image_files import describe_encoders
 from npid_tf.serving.index_files import write_ids
 from npid_tf.serving.live_files import read_contents
@@ -226,3 +229,40 @@ def test_a_number_is_not_given_twice(export_dir):
     shutil.rmtree(export_dir / "neighbors" / "2")
     write_export(export_dir, 2, "a")
     assert sorted(os.listdir(export_dir / "encoder")) == ["1", "3"]
+
+
+PROGRAM = """if True:
+    import os, runpy, signal, sys
+    directory, k, *flags = sys.argv[1:]
+    count = 0
+    def audit(event, arguments):
+        global count
+        if event in ("os.rename", "os.mkdir") and directory in str(arguments[0]):
+            count += 1
+            if count == int(k):
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(audit)
+    sys.argv = ["export", *flags]
+    runpy.run_module("npid_tf.export", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_the_program_killed_between_its_renames_leaves_the_former(exported, tmp_path):
+    directory = tmp_path / "export"
+    shutil.copytree(exported.export_dir, directory)
+    (folder := tmp_path / "query").mkdir()
+    query = str(folder / "7.png")
+    tf.io.write_file(query, tf.io.encode_png(build.build_source(exported).read(7)))
+    command = [sys.executable, "-c", PROGRAM, str(directory)]
+    flags = [f"--flagfile={exported.workdir}/flags.cfg", f"--export_dir={directory}"]
+    k, status = 4, -signal.SIGKILL
+    while status:
+        status = subprocess.run([*command, str(k), *flags], check=False).returncode
+        assert status in (0, -signal.SIGKILL)
+        ((first, *_),), _ = search(str(directory), [query], 3)
+        assert first["id"] == "7"
+        check_models(directory)
+        k += 4
+    print(f"Killed {k // 4 - 2} times.")
+    assert sorted(os.listdir(directory)) == ["encoder", "index", "neighbors"]
