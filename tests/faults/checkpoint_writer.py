@@ -21,11 +21,14 @@ from saved_models import FINGERPRINT, build, fill
 from npid_tf.checkpoints import Checkpoints
 
 
-def save(kind, folder, step, number, log, num_bytes):
+def make_model(kind):
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, devices)
-    model = build(kind)
+    return build(kind)
+
+
+def save(model, folder, step, number, log, num_bytes):
     fill(model, step)
     checkpoints = Checkpoints(folder, model, FINGERPRINT)
     if num_bytes:
@@ -38,21 +41,24 @@ def save(kind, folder, step, number, log, num_bytes):
 
 
 def main(kind):
+    model = make_model(kind)
     for line in sys.stdin:
         folder, step, number, log, num_bytes = line.split()
-        # TensorFlow is imported, and has no threads yet: a fork may use it.
         readable, writable = os.pipe()
+        # Operations on so little run in the thread that asks for them, and TensorFlow's
+        # other threads, which a fork does not have, have nothing to do.
         child = os.fork()
         if child == 0:
-            count = save(kind, folder, int(step), int(number), log, int(num_bytes))
+            signal.alarm(60)
+            count = save(model, folder, int(step), int(number), log, int(num_bytes))
             os.write(writable, str(count).encode())
             os._exit(0)
         os.close(writable)
         answer = os.read(readable, 100).decode()
         os.close(readable)
         _, status = os.waitpid(child, 0)
-        was_killed = os.WIFSIGNALED(status)
-        print("killed" if was_killed else answer or f"failed {status}", flush=True)
+        is_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM
+        print("killed" if is_killed else answer or f"failed {status}", flush=True)
 
 
 if __name__ == "__main__":
