@@ -52,7 +52,7 @@ def test_the_results_hold_every_feature_and_k(config, evaluated):
     assert sorted(os.listdir(directory)) == ["knn.json", "knn.md"]
     assert results["dataset"] == "digits"
     assert results["checkpoint"] == "000000004"  # 256 images in batches of 64
-    assert results["settings"] == json.loads(json.dumps(dataclasses.asdict(config)))
+    assert results["settings"] == json.loads(json.dumps(config.told()))
     assert results["versions"].keys() == {"tensorflow", "keras", "scikit-learn"}
     rows = results["rows"]
     assert [(row["feature"], row["k"]) for row in rows] == [
