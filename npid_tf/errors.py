@@ -20,6 +20,10 @@ class MissingPackageError(UserError, ImportError):
     """A package that is not installed; the message says how to install it."""
 
 
+class UnavailableError(UserError):
+    """A server that is needed and does not answer, or not yet."""
+
+
 # Of the disk and the rights to it, wherever they come up: never a fault of the code.
 _OF_THE_DISK = (
     errno.ENOSPC,

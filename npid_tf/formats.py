@@ -8,7 +8,14 @@ from npid_tf.errors import UserError
 from npid_tf.version import __version__
 
 # What this version writes. Those of records without a number, of before, are 0.
-FORMATS = {"checkpoint": 1, "export": 1, "index": 1, "live index": 1, "features": 1}
+FORMATS = {
+    "checkpoint": 1,
+    "export": 1,
+    "index": 1,
+    "live index": 1,
+    "features": 1,
+    "collection in Milvus": 1,
+}
 
 
 def stamp(kind):

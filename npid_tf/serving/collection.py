@@ -1,6 +1,8 @@
 """The index that is served, and the training images behind its ids."""
 
-from npid_tf.errors import FileError
+import itertools
+
+from npid_tf.errors import FileError, UnavailableError
 from npid_tf.serving.limits import RequestError, abridged
 from npid_tf.serving.live_index import LiveIndex
 from npid_tf.serving.training_images import TrainingImages
@@ -39,31 +41,44 @@ class Collection:
                 "with `python -m npid_tf.export`.",
             )
 
+    def check_available(self):
+        """Raises RequestError where what holds the index does not answer now."""
+        why_down = getattr(self.index, "why_down", None)  # A LiveIndex is here.
+        if why_down is not None:
+            raise RequestError(503, why_down)
+
     def embeddings(self, names):
         """float32 [num_names, dim]. Raises RequestError for an unknown id."""
+        known = self._known_labels(names)
         for name in names:
-            self.check_known(name)
+            if name not in known:
+                raise _unknown(name)
         return self.index.embeddings(names)
 
     def check_known(self, name):
         """Raises RequestError for an id that is not in the index."""
         if name not in self.index:
-            raise RequestError(404, f"No item has the id {abridged(name)!r}.")
+            raise _unknown(name)
 
     def upsert(self, names, embeddings, labels):
         """Puts items into the index. Raises RequestError for what it refuses."""
         try:
             self.index.upsert(names, embeddings, labels)
-        except FileError:
-            raise  # Of the disk, not of the request.
+        except (FileError, UnavailableError):
+            raise  # Of the disk, or of Milvus, not of the request.
         except ValueError as error:
             raise RequestError(400, str(error)) from None
         self._replaced.update(names)
 
     def delete(self, name):
         """Takes an item out of the index. Raises RequestError for an unknown id."""
-        self.check_known(name)
-        self.index.delete([name])
+        if isinstance(self.index, LiveIndex):
+            self.check_known(name)
+        elif not name:
+            raise _unknown(name)
+        # Milvus looks itself, and sees what others have just added.
+        if not self.index.delete([name]):
+            raise _unknown(name)
 
     def search(self, embeddings, k, threshold):
         """The k most similar items of each embedding.
@@ -77,29 +92,52 @@ class Collection:
         """
         try:
             names, similarities, exact = self.index.search(embeddings, k)
+        except UnavailableError:
+            raise
         except ValueError as error:
             raise RequestError(400, str(error)) from None
-        results = [
+        near = [
             [
-                {**item, "similarity": similarity}
-                for item, similarity in zip(self.describe(line), values, strict=False)
-                if similarity >= threshold
+                (name, value)
+                for name, value in zip(*line, strict=False)
+                if value >= threshold
             ]
-            for line, values in zip(names, similarities.tolist(), strict=True)
+            for line in zip(names, similarities.tolist(), strict=True)
+        ]
+        # Milvus is asked once for all that was found.
+        found = list(dict.fromkeys(name for name, _ in itertools.chain(*near)))
+        item_of = dict(zip(found, self.describe(found), strict=True))
+        results = [
+            [{**item_of[name], "similarity": value} for name, value in line]
+            for line in near
         ]
         return results, exact
 
     def describe(self, names):
         """For each id a dict of id, label, and whether it has a thumbnail."""
-        labels = self.index.labels(names)
+        label_of = self._known_labels(names)
         return [
-            {"id": name, "label": label, "has_thumbnail": self.has_thumbnail(name)}
-            for name, label in zip(names, labels, strict=True)
+            {
+                "id": name,
+                "label": label_of.get(name),
+                "has_thumbnail": name in label_of and self._is_training_image(name),
+            }
+            for name in names
         ]
+
+    def _known_labels(self, names):
+        """{id: its label or None} of those in the index."""
+        if not isinstance(self.index, LiveIndex):
+            return self.index.known_labels(names)
+        labels = zip(names, self.index.labels(names), strict=True)
+        return {name: label for name, label in labels if name in self.index}
 
     def has_thumbnail(self, name):
         """Whether an item is one of the training images, as it was in training."""
-        return name in self.images and name not in self._replaced and name in self.index
+        return self._is_training_image(name) and name in self.index
+
+    def _is_training_image(self, name):
+        return name in self.images and name not in self._replaced
 
     def thumbnail(self, name):
         """A PNG. Raises RequestError for an item that is no training image."""
@@ -115,3 +153,7 @@ class Collection:
         else:  # Milvus has no order: those known here.
             names = self.images.names()
         return self.describe(names[offset : offset + limit]), len(names)
+
+
+def _unknown(name):
+    return RequestError(404, f"No item has the id {abridged(name)!r}.")

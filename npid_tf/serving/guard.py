@@ -10,7 +10,7 @@ import traceback
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from npid_tf.errors import FileError, is_of_user
+from npid_tf.errors import FileError, UnavailableError, is_of_user
 from npid_tf.printable import printable
 from npid_tf.serving.access import PREFLIGHT, Access
 from npid_tf.serving.addresses import without_prefix
@@ -157,6 +157,8 @@ def _as_request_error(error):
         if cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return RequestError(507, "The server's disk is full: nothing was changed.")
         return RequestError(500, f"The server's files fail it: {cause.strerror}.")
+    if isinstance(error, UnavailableError):
+        return RequestError(503, str(error))
     traceback.print_exception(error)
     return RequestError(500, "Internal error; the server's log tells more.")
 

@@ -1,35 +1,45 @@
-"""Writing embeddings to Milvus, and searching there.
+"""Writing embeddings to Milvus.
 
 A collection for each encoder, which an alias names: an export writes a new collection
 and then turns the alias, so that searches never see half of one.
 """
 
 import contextlib
-import hashlib
-import json
-import os
-import uuid
+import functools
+import warnings
 
 import numpy as np
 
-from npid_tf.errors import MissingPackageError, UserError
+from npid_tf.errors import UnavailableError, UserError
 from npid_tf.serving import changes, tuning
+from npid_tf.serving.milvus_connection import answers, connect, is_lite
+from npid_tf.serving.milvus_names import (
+    alias_of,
+    done_with,
+    drop_left_over,
+    name_of,
+    new_name,
+    turn_alias,
+)
+from npid_tf.serving.milvus_rows import (
+    check_text,
+    make_schema,
+    search_rows,
+    write_manifest,
+    write_rows,
+)
 
-ROWS_AT_ONCE = 1000
 # Searches of Milvus's SCANN: lists probed, and candidates scored again for each of k.
 PROBES = (8, 16, 32, 64, 128, 256, 512)
-REORDERED = 20
-# pymilvus drops a connection that does not answer a ping within 5 seconds, and sends
-# again what was under way: a busy machine takes longer, and no creation works twice.
-CONNECTION = {"grpc.keepalive_timeout_ms": 60_000}
-MAX_BYTES = 4 * changes.MAX_LENGTH
+REORDERED = (16, 32, 64, 128)
+SECONDS = 120  # For a call; a server that is gone, or hangs, is told of after them.
 
 
 def write_collection(uri, vectors, ids, labels, k, recall, queries=None, **description):
     """Writes the collection of an encoder, in the place of an earlier one.
 
     Milvus Lite searches it exactly; a server with its SCANN index, with as many probes
-    as the recall takes.
+    and candidates as the recall takes. What exports left that were killed goes.
 
     Args:
         vectors, ids, labels, k, recall, queries: as of `builder.build_index`.
@@ -40,139 +50,135 @@ def write_collection(uri, vectors, ids, labels, k, recall, queries=None, **descr
 
     Raises:
         ImportError: without pymilvus.
-        ValueError: where there is no Milvus, or no setting has that recall.
+        ValueError: where there is no Milvus, for ids that come twice or that it cannot
+            keep, or where no setting has that recall.
     """
+    rows = _check_rows(vectors, ids, labels)
     client = connect(uri)
-    alias = alias_of(description["encoder_hash"])
-    name = f"{alias}_{uuid.uuid4().hex[:8]}"
     try:
-        settings = _create(client, name, *vectors.shape)
-        ids = list(map(str, ids))
-        labels = [None] * len(ids) if labels is None else labels
-        write_rows(client.insert, name, changes.Upsert(ids, vectors, labels))
-        client.flush(name)
-        client.load_collection(name)
-        manifest = {**description, "n": len(vectors), "dim": vectors.shape[1]}
+        with answers(uri):
+            return _write(client, uri, rows, k, recall, queries, description)
+    finally:
+        client.close()
+
+
+def _check_rows(vectors, ids, labels):
+    ids = changes.check_ids(map(str, ids))
+    labels = [None] * len(ids) if labels is None else list(labels)
+    repeated = len(ids) - len(set(ids))
+    if repeated or not len(ids) == len(vectors) == len(labels):
+        raise UserError(
+            "Expected an embedding for each id, and each id once. Received: "
+            f"{len(ids)} ids, {repeated} of them again, {len(vectors)} embeddings, "
+            f"{len(labels)} labels."
+        )
+    check_text(ids)
+    check_text(labels)
+    return changes.Upsert(ids, vectors, labels)
+
+
+def _write(client, uri, rows, k, recall, queries, description):
+    lite = is_lite(client.get_server_version())
+    alias = alias_of(description["encoder_hash"])
+    drop_left_over(client, alias, lite)
+    name = new_name(alias)
+    try:
+        settings = _fill(client, name, rows, description["encoder_hash"], lite)
+        _check_count(client, uri, name, len(rows.ids))
+        manifest = {**description, "n": len(rows.ids), "dim": rows.vectors.shape[1]}
         manifest["settings"] = settings
         manifest["recall"] = {"k": k, "target": recall, "value": 1.0}
         manifest["queries"] = "none: it compares every item"
-        if settings["kind"] == "SCANN":
-            trials = tuning.Trials(vectors, k, queries)
-            manifest |= _tune(_Rows(client, name, ids), trials, settings, k, recall)
-        client.alter_collection_properties(name, {"npid_tf": json.dumps(manifest)})
-        if client.has_collection(alias):
-            old = client.describe_collection(alias)["collection_name"]
-            client.alter_alias(name, alias)
-            client.drop_collection(old)
-        else:
-            client.create_alias(name, alias)
+        if settings["kind"] != "FLAT":
+            trials = tuning.Trials(rows.vectors, k, queries)
+            tried = _Rows(client, name, rows.ids)
+            manifest |= _tune(tried, trials, settings, k, recall)
+        write_manifest(client, name, manifest, timeout=SECONDS)
+        old = name_of(client, alias)
+        turn_alias(client, alias, name)
     except BaseException:
         with contextlib.suppress(Exception):  # The first error is the one to tell of.
-            client.drop_collection(name)
+            if name_of(client, alias, timeout=SECONDS) != name:
+                client.drop_collection(name, timeout=SECONDS)
         raise
     finally:
-        client.close()
+        done_with(name)
+    if old is not None:
+        _drop(client, old)
     return manifest
 
 
-def connect(uri):
-    """A MilvusClient. Raises ImportError without pymilvus, ValueError where none is."""
-    try:
-        import pymilvus
-    except ImportError as error:
-        raise MissingPackageError(
-            "--engine=milvus needs pymilvus: pip install 'npid_tf[milvus]'."
-        ) from error
-    if "://" not in uri and not uri.endswith(".db"):
-        raise UserError(
-            "--uri must be http://HOST:19530, or for Milvus Lite a file, which must "
-            f"end in .db. Received: {uri}."
-        )
-    try:
-        token = os.environ.get("MILVUS_TOKEN", "")
-        # A Milvus Lite starts here, which takes seconds where the machine is busy.
-        return pymilvus.MilvusClient(
-            uri, token=token, timeout=60, grpc_options=CONNECTION
-        )
-    except pymilvus.MilvusException as error:
-        raise UserError(f"No Milvus at {uri}: {error.message}") from error
-
-
-def alias_of(encoder_hash):
-    return f"npid_{encoder_hash[:16]}"
-
-
-def key_of(name):
-    """The primary key of an id: no text of a caller ever is part of an expression."""
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _create(client, name, n, dim):
-    """Makes an empty collection; returns the kind of its index and its settings."""
-    from pymilvus import DataType
-
-    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("key", DataType.VARCHAR, max_length=64, is_primary=True)
-    schema.add_field("id", DataType.VARCHAR, max_length=MAX_BYTES)
-    schema.add_field("label", DataType.VARCHAR, max_length=MAX_BYTES, nullable=True)
-    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dim)
+def _fill(client, name, rows, encoder_hash, lite):
+    """Makes a collection of the rows; returns the settings that its index has."""
+    n, dim = rows.vectors.shape
     # Milvus Lite takes the name SCANN, but cannot build it.
-    kind = "FLAT" if "lite" in client.get_server_version() else "SCANN"
-    params = (
-        {"nlist": max(1, min(65_536, round(4 * n**0.5)))} if kind == "SCANN" else {}
-    )
-    index = client.prepare_index_params()
-    index.add_index("embedding", index_type=kind, metric_type="IP", params=params)
+    settings = {"kind": "FLAT"}
+    if not lite and n > 1:
+        # SCANN codes two dimensions at a time.
+        kind = "IVF_FLAT" if dim % 2 else "SCANN"
+        settings = {"kind": kind, "nlist": max(1, min(65_536, round(4 * n**0.5)))}
     client.create_collection(
-        name, schema=schema, index_params=index, consistency_level="Strong"
+        name,
+        schema=make_schema(client, encoder_hash, dim),
+        consistency_level="Bounded",
+        timeout=SECONDS,
     )
-    return {"kind": kind, **params}
+    write_rows(functools.partial(client.insert, name, timeout=SECONDS), rows)
+    # The index is built of what is flushed: only then are times and recall its own.
+    client.flush(name)
+    index = client.prepare_index_params()
+    index.add_index(
+        "embedding",
+        index_type=settings["kind"],
+        metric_type="IP",
+        params={key: settings[key] for key in settings if key != "kind"},
+    )
+    client.create_index(name, index)
+    client.load_collection(name)
+    return settings
 
 
-def write_rows(write, name, change):
-    """Passes the rows of an Upsert to `client.insert` or `client.upsert`."""
-    for start in range(0, len(change.ids), ROWS_AT_ONCE):
-        rows = range(start, min(start + ROWS_AT_ONCE, len(change.ids)))
-        write(
-            name,
-            [
-                {
-                    "key": key_of(change.ids[row]),
-                    "id": change.ids[row],
-                    "label": change.labels[row],
-                    "embedding": change.vectors[row],
-                }
-                for row in rows
-            ],
+def _drop(client, name):
+    """Drops the collection that was in use before, if it can."""
+    from pymilvus import MilvusException
+
+    try:
+        client.drop_collection(name, timeout=SECONDS)
+    except MilvusException as error:
+        warnings.warn(
+            f"The export is in use, but the collection before it, {name}, stays until "
+            f"the next one: {error.message}",
+            stacklevel=3,
         )
 
 
-def search_rows(client, name, queries, k, settings):
-    """For each query the (id, similarity) of what was found."""
-    effort = {key: settings[key] for key in ("nprobe",) if key in settings}
-    if effort:
-        effort["reorder_k"] = REORDERED * k
-    found = []
-    for start in range(0, len(queries), ROWS_AT_ONCE):
-        found += client.search(
-            name,
-            queries[start : start + ROWS_AT_ONCE],
-            limit=k,
-            output_fields=["id"],
-            search_params={"metric_type": "IP", "params": effort},
+def _check_count(client, uri, name, n):
+    (row,) = client.query(
+        name,
+        filter="",
+        output_fields=["count(*)"],
+        consistency_level="Strong",
+        timeout=SECONDS,
+    )
+    if row["count(*)"] != n:  # As where a lost answer made pymilvus send rows again.
+        raise UnavailableError(
+            f"Milvus at {uri} holds {row['count(*)']} rows of the {n} that were "
+            "written. Export again."
         )
-    return [[(hit["entity"]["id"], hit["distance"]) for hit in hits] for hits in found]
 
 
 class _Rows:
     """A collection that answers with rows, for `tuning.Trials`."""
 
     def __init__(self, client, name, ids):
-        self._client, self._name, self.settings = client, name, None
+        self._search = functools.partial(
+            client.search, name, consistency_level="Bounded", timeout=SECONDS
+        )
         self._row_of = {name: row for row, name in enumerate(ids)}
+        self.manifest = None
 
     def search(self, queries, k):
-        found = search_rows(self._client, self._name, queries, k, self.settings)
+        found = search_rows(self._search, queries, k, self.manifest)
         rows = np.full([len(queries), k], -1)
         for line, hits in zip(rows, found, strict=True):
             line[: len(hits)] = [self._row_of[name] for name, _ in hits]
@@ -182,9 +188,17 @@ class _Rows:
 def _tune(rows, trials, settings, k, recall):
     """The parts of the manifest that tell the settings with that recall."""
     curve = []
-    for nprobe in sorted({min(probes, settings["nlist"]) for probes in PROBES}):
-        rows.settings = {**settings, "nprobe": nprobe}
-        curve.append({"settings": rows.settings, **trials.measure(rows)})
+    probes = sorted({min(probes, settings["nlist"]) for probes in PROBES})
+    efforts = [{"reorder_k": reordered * k} for reordered in REORDERED]
+    for effort in efforts if settings["kind"] == "SCANN" else [{}]:
+        for nprobe in probes:
+            tried = {**settings, "nprobe": nprobe, **effort}
+            rows.manifest = {"settings": tried, "recall": {"k": k}}
+            curve.append({"settings": tried, **trials.measure(rows)})
+            if tuning.reaches(curve[-1], recall):
+                # More of both is slower, and finds no less.
+                probes = probes[: probes.index(nprobe)]
+                break
     chosen = tuning.choose(curve, recall, k)
     return {
         "settings": chosen["settings"],

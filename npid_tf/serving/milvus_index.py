@@ -1,27 +1,36 @@
 """The index in Milvus, for more images than one machine holds."""
 
-import json
+import functools
+import os
 
 import numpy as np
 
 from npid_tf.errors import UserError
 from npid_tf.serving import changes
-from npid_tf.serving.milvus_collection import (
+from npid_tf.serving.milvus_connection import answers, connect
+from npid_tf.serving.milvus_names import alias_of, name_of
+from npid_tf.serving.milvus_requests import SECONDS, Requests
+from npid_tf.serving.milvus_rows import (
+    ITEMS,
+    MAX_RESULTS,
     ROWS_AT_ONCE,
-    alias_of,
-    connect,
+    check_text,
     key_of,
+    label_of,
+    read_manifest,
     search_rows,
     write_rows,
 )
 
 ENGINES = ("scann", "milvus")
+LOAD_SECONDS = 60  # For loading a collection; one that takes longer goes on loading.
 
 
 class MilvusIndex:
     """The items of one encoder in Milvus, with the methods of `LiveIndex`.
 
-    A change is in Milvus when `upsert` or `delete` returns, and searches see it.
+    A change is in Milvus when `upsert` or `delete` returns, and this object's searches
+    see it at once; those of others after 5 seconds at most.
 
     Args:
         uri: http://HOST:19530, or the path of a Milvus Lite. What a server asks for, a
@@ -30,41 +39,88 @@ class MilvusIndex:
 
     Attributes:
         manifest: what `write_collection` returned.
+        why_down: why Milvus did not answer when it was last asked; None: it did.
 
     Raises:
         ImportError: without pymilvus.
-        ValueError: where there is no Milvus, or no collection of that encoder.
+        ValueError: where there is no collection of that encoder; of it
+            UnavailableError, as from every method, where Milvus does not answer.
     """
 
     def __init__(self, uri, encoder_hash):
         self.uri, self.encoder_hash = uri, encoder_hash
+        self._alias = alias_of(encoder_hash)
+        if "://" not in uri and uri.endswith(".db") and not os.path.exists(uri):
+            raise self._no_collection()  # To open it would make an empty one.
         self._client = connect(uri)
-        self._name = alias_of(encoder_hash)
-        if not self._client.has_collection(self._name):
+        self._requests = Requests(self._client, uri, self._alias)
+        self._ask = self._requests.ask
+        try:
+            self._open()
+        except BaseException:
             self._client.close()
-            raise UserError(
-                f"{uri} has no collection of the encoder {encoder_hash[:12]}. Make it "
-                "with `python -m npid_tf.export --engine=milvus --uri=...`."
+            raise
+
+    def _open(self):
+        """Reads what the collection is that the alias names now, and loads it."""
+        with answers(self.uri):
+            name = name_of(self._client, self._alias, timeout=SECONDS)
+            if name is None:
+                raise self._no_collection()
+            self._client.load_collection(name, timeout=LOAD_SECONDS)
+            where = f"The collection {name} in Milvus at {self.uri}"
+            manifest, self._num_parts = read_manifest(
+                self._client, name, where, timeout=SECONDS
             )
-        properties = self._client.describe_collection(self._name)["properties"]
-        self.manifest = json.loads(properties["npid_tf"])
-        self.dim = self.manifest["dim"]
+        if manifest["encoder_hash"] != self.encoder_hash:
+            raise UserError(
+                f"{where} is of the encoder {manifest['encoder_hash'][:24]}, not of "
+                f"{self.encoder_hash[:24]}: similarities between the two mean nothing. "
+                "Export again with `python -m npid_tf.export --engine=milvus`."
+            )
+        self._name, self.manifest = name, manifest
+        self.dim = manifest["dim"]
+
+    def follow(self):
+        """Looks whether Milvus answers, and opens what another export has put there.
+
+        It sets `why_down` and raises nothing: a server calls it now and then.
+        """
+        try:
+            with answers(self.uri):
+                name = name_of(self._client, self._alias, timeout=SECONDS)
+            if name != self._name:
+                self._open()
+            # A search takes more of Milvus than a name.
+            self._get([""], "id", consistency_level="Bounded")
+        except UserError as error:
+            self._requests.why_down = str(error)
+
+    @property
+    def why_down(self):
+        return self._requests.why_down
 
     def __len__(self):
-        rows = self._client.query(self._name, filter="", output_fields=["count(*)"])
-        return rows[0]["count(*)"]
+        rows = self._ask("query", filter="", output_fields=["count(*)"])
+        return rows[0]["count(*)"] - self._num_parts
 
     def __contains__(self, name):
         return bool(self._get([name], "id"))
 
     def labels(self, ids):
         """The label of each id: str, or None where it has none or is not there."""
-        found = self._get(ids, "label")
-        return [found.get(name, {}).get("label") for name in ids]
+        found = self.known_labels(ids)
+        return [found.get(name) for name in ids]
+
+    def known_labels(self, ids):
+        """{id: its label, str or None} of those ids that are there."""
+        fields = ["label"] if self._is_of_before() else ["label", "labelled"]
+        return {name: label_of(row) for name, row in self._get(ids, *fields).items()}
 
     def embeddings(self, ids):
         """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
-        found = self._get(changes.check_ids(ids), "embedding")
+        ids = changes.check_ids(ids)
+        found = self._get(ids, "embedding")
         for name in ids:
             if name not in found:
                 raise UserError(f"No item has the id {name!r}.")
@@ -76,7 +132,7 @@ class MilvusIndex:
 
         Args:
             embeddings: float32 [n, dim], unit length.
-            k: neighbors.
+            k: neighbors, at most 16,384.
 
         Returns:
             (ids, similarities, exact): a list of str for each embedding; float32 [n,
@@ -85,11 +141,14 @@ class MilvusIndex:
         Raises:
             ValueError: for embeddings that the index of this encoder cannot hold.
         """
-        if k < 1:
-            raise UserError(f"`k` must be at least 1. Received: {k}.")
+        if not 1 <= k <= MAX_RESULTS:
+            raise UserError(
+                f"`k` must be at least 1, and for Milvus at most {MAX_RESULTS}. "
+                f"Received: {k}."
+            )
         queries = changes.check_embeddings(embeddings, self.dim)
         found = search_rows(
-            self._client, self._name, queries, k, self.manifest["settings"]
+            functools.partial(self._ask, "search"), queries, k, self.manifest
         )
         similarities = np.full(
             [len(queries), max(map(len, found), default=0)], np.nan, np.float32
@@ -100,15 +159,22 @@ class MilvusIndex:
         return ids, similarities, self.manifest["settings"]["kind"] == "FLAT"
 
     def upsert(self, ids, embeddings, labels=None):
-        """Adds items, or replaces those with the same ids; see `LiveIndex.upsert`."""
+        """Adds items, or replaces those with the same ids; see `LiveIndex.upsert`.
+
+        Where Milvus fails among many, the first of them may be there.
+        """
         change = changes.make_upsert(ids, embeddings, labels, self.dim)
-        write_rows(self._client.upsert, self._name, change)
+        check_text(change.ids)
+        check_text(change.labels)
+        write_rows(self._upsert_rows, change, nullable=self._is_of_before())
 
     def delete(self, ids):
         """Takes items out; returns how many there were: unknown ids do not count."""
-        there = list(self._get(dict.fromkeys(changes.check_ids(ids)), "id"))
-        if there:
-            self._client.delete(self._name, ids=[key_of(name) for name in there])
+        ids = list(dict.fromkeys(changes.check_ids(ids)))
+        there = list(self._get(ids, "id", consistency_level="Strong"))
+        for start in range(0, len(there), ROWS_AT_ONCE):
+            names = there[start : start + ROWS_AT_ONCE]
+            self._ask("delete", ids=list(map(key_of, names)))
         return len(there)
 
     def stats(self):
@@ -127,14 +193,28 @@ class MilvusIndex:
     def close(self):
         self._client.close()
 
-    def _get(self, ids, field):
-        """{id: the row with that field} of those that are there."""
+    def _is_of_before(self):
+        return "format" not in self.manifest
+
+    def _no_collection(self):
+        return UserError(
+            f"{self.uri} has no collection of the encoder {self.encoder_hash[:12]}. "
+            "Make it with `python -m npid_tf.export --engine=milvus --uri=...`."
+        )
+
+    def _upsert_rows(self, rows):
+        self._ask("upsert", data=rows)
+
+    def _get(self, ids, *fields, **consistency):
+        """{id: the row with those fields} of those that are there."""
         found, keys = {}, [key_of(name) for name in ids]
         for start in range(0, len(keys), ROWS_AT_ONCE):
-            rows = self._client.get(
-                self._name,
+            rows = self._ask(
+                "get",
                 ids=keys[start : start + ROWS_AT_ONCE],
-                output_fields=["id", field],
+                partition_names=[ITEMS],
+                output_fields=["id", *fields],
+                **consistency,
             )
             found |= {row["id"]: row for row in rows}
         return found

@@ -194,6 +194,7 @@ class Service:
         """The Collection and the encoder that made its index."""
         collection, encoder = self.collection(), self.models.get("encoder")
         collection.check_encoder(encoder)
+        collection.check_available()
         return collection, encoder
 
     async def _embed(self, encoder, files):

@@ -93,15 +93,21 @@ def candidates(settings, k):
     ]
 
 
-def choose(curve, target, k):
-    """The fastest entry of the curve whose recall reaches the target.
+def reaches(entry, target):
+    """Whether the recall of an entry of a curve is the target at least.
 
-    Reaches by two standard errors, so that other queries reach it too.
+    By two standard errors, so that other queries reach it too.
+    """
+    return entry["recall"] - 2 * entry["standard_error"] >= target
+
+
+def choose(curve, target, k):
+    """The fastest entry of the curve whose recall `reaches` the target.
 
     Raises:
         ValueError: where none does.
     """
-    good = [e for e in curve if e["recall"] - 2 * e["standard_error"] >= target]
+    good = [entry for entry in curve if reaches(entry, target)]
     if good:
         return min(good, key=lambda entry: entry["ms_per_query"])
     best = max(curve, key=lambda entry: entry["recall"])

@@ -47,18 +47,22 @@ def test_a_failed_export_leaves_the_first_one(uri, unit_vectors, monkeypatch):
     client.close()
 
 
-def test_the_probes_of_a_server_are_those_that_the_recall_takes(
-    unit_vectors, monkeypatch
+def test_probes_and_candidates_of_a_server_are_those_that_the_recall_takes(
+    unit_vectors,
 ):
-    """A server that finds one of k more with each doubling of its probes."""
+    """A server that finds one of k more with each doubling of either."""
 
     class Server:
-        def search(self, name, queries, limit, output_fields, search_params):
+        def search(self, name, data, limit, search_params, **how):
             params = search_params["params"]
-            assert (search_params["metric_type"], params["reorder_k"]) == ("IP", 80)
+            assert (search_params["metric_type"], how["partition_names"]) == (
+                "IP",
+                ["_default"],
+            )
             missed = max(0, 6 - params["nprobe"].bit_length())
-            products = queries @ unit_vectors(50).T
-            order = (-products).argsort(axis=1)[:, : limit - missed]
+            missed += max(0, 3 - params["reorder_k"] // (16 * 4))
+            products = data @ unit_vectors(50).T
+            order = (-products).argsort(axis=1)[:, : max(0, limit - missed)]
             return [
                 [{"entity": {"id": str(row)}, "distance": line[row]} for row in rows]
                 for rows, line in zip(order, products, strict=True)
@@ -68,11 +72,21 @@ def test_the_probes_of_a_server_are_those_that_the_recall_takes(
     trials = tuning.Trials(unit_vectors(50), 4, unit_vectors(20, seed=1))
     settings = {"kind": "SCANN", "nlist": 40}
     chosen = milvus_collection._tune(rows, trials, settings, 4, 0.99)
-    assert chosen["settings"]["nprobe"] in (32, 40)
+    tried = [
+        (entry["settings"]["reorder_k"], entry["settings"]["nprobe"], entry["recall"])
+        for entry in chosen["curve"]
+    ]
+    assert tried == [
+        *((64, 8, 0.0), (64, 16, 0.25), (64, 32, 0.5), (64, 40, 0.5)),
+        *((128, 8, 0.25), (128, 16, 0.5), (128, 32, 0.75), (128, 40, 0.75)),
+        # From here on more probes are slower, and find no more.
+        *((256, 8, 0.5), (256, 16, 0.75), (256, 32, 1.0)),
+        *((512, 8, 0.5), (512, 16, 0.75)),
+    ]
+    assert chosen["settings"] == {**settings, "nprobe": 32, "reorder_k": 256}
     assert chosen["recall"] == {"k": 4, "target": 0.99, "value": 1.0}
-    tried = [entry["settings"]["nprobe"] for entry in chosen["curve"]]
-    assert tried == [8, 16, 32, 40]
-    assert [entry["recall"] for entry in chosen["curve"]] == [0.5, 0.75, 1.0, 1.0]
+    with pytest.raises(ValueError, match=r"misses --recall=0.99: the best"):
+        milvus_collection._tune(rows, trials, {**settings, "nlist": 16}, 4, 0.99)
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch):
