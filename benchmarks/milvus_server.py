@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 VARIABLE = "NPID_MILVUS_SERVER"
 LOCK = os.path.join(tempfile.gettempdir(), "npid_milvus_server.lock")
@@ -48,34 +49,41 @@ class MilvusServer:
 
     def __init__(self, program, folder):
         self._program, self._folder = program, str(folder)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = _free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self._process = None
 
     def start(self):
         """Starts it, and returns when it answers."""
         os.makedirs(self._folder, exist_ok=True)
+        program, metrics = os.path.join(self._folder, "bin", "milvus"), _free_port()
+        command = [program, "run", "standalone"]
+        if not os.path.exists(program):  # It unpacks itself, and then runs that.
+            command = [self._program, "--data", self._folder]
+            command += ["--proxy-port", str(self._port)]
         log = os.path.join(self._folder, "start.log")
         with open(log, "w", encoding="utf-8") as file:
             self._process = subprocess.Popen(
-                [
-                    self._program,
-                    "--data",
-                    self._folder,
-                    "--proxy-port",
-                    f"{self._port}",
-                ],
+                command,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                cwd=self._folder,
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    # As milvus-server sets them, which would take another port where
+                    # the last connections to this one are not forgotten yet.
+                    "DEPLOY_MODE": "STANDALONE",
+                    "METRICS_PORT": str(metrics),
+                    "MILVUS_RUN_DIR": os.path.join(self._folder, "run"),
+                    "LD_LIBRARY_PATH": os.path.join(self._folder, "bin"),
+                },
                 start_new_session=True,  # The program and the server that it starts.
             )
         for _ in range(START_SECONDS):
-            with open(log, encoding="utf-8") as file:
+            with open(log, encoding="utf-8", errors="replace") as file:
                 told = file.read()
-            if "Ctrl+C to exit" in told:
+            if "Ctrl+C to exit" in told or _is_well(metrics):
                 return
             if self._process.poll() is not None:
                 break
@@ -103,6 +111,21 @@ class MilvusServer:
                 return
             time.sleep(0.1)
         os.killpg(group, signal.SIGKILL)
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _is_well(port):
+    address = f"http://127.0.0.1:{port}/healthz"
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.read() == b"OK"
+    except OSError:
+        return False
 
 
 def _is_running(group):

@@ -23,6 +23,7 @@ from npid_tf.serving.milvus_rows import (
 )
 
 ENGINES = ("scann", "milvus")
+LOOK_SECONDS = 3  # For what is asked again soon.
 LOAD_SECONDS = 60  # For loading a collection; one that takes longer goes on loading.
 
 
@@ -88,11 +89,11 @@ class MilvusIndex:
         """
         try:
             with answers(self.uri):
-                name = name_of(self._client, self._alias, timeout=SECONDS)
+                name = name_of(self._client, self._alias, timeout=LOOK_SECONDS)
             if name != self._name:
                 self._open()
             # A search takes more of Milvus than a name.
-            self._get([""], "id", consistency_level="Bounded")
+            self._get([""], "id", consistency_level="Bounded", timeout=LOOK_SECONDS)
         except UserError as error:
             self._requests.why_down = str(error)
 
@@ -205,7 +206,7 @@ class MilvusIndex:
     def _upsert_rows(self, rows):
         self._ask("upsert", data=rows)
 
-    def _get(self, ids, *fields, **consistency):
+    def _get(self, ids, *fields, **how):
         """{id: the row with those fields} of those that are there."""
         found, keys = {}, [key_of(name) for name in ids]
         for start in range(0, len(keys), ROWS_AT_ONCE):
@@ -214,7 +215,7 @@ class MilvusIndex:
                 ids=keys[start : start + ROWS_AT_ONCE],
                 partition_names=[ITEMS],
                 output_fields=["id", *fields],
-                **consistency,
+                **how,
             )
             found |= {row["id"]: row for row in rows}
         return found

@@ -30,12 +30,12 @@ class Requests:
         self._client, self._uri, self._alias = client, uri, alias
         self._changed = {"upsert": -np.inf, "delete": -np.inf}  # When it was so last.
 
-    def ask(self, method, *arguments, **named):
+    def ask(self, method, *arguments, timeout=SECONDS, **named):
         """What a method of the client answers for the collection.
 
         Reads see the changes that were asked for here before.
 
-        Raises UnavailableError where Milvus does not answer within SECONDS.
+        Raises UnavailableError where Milvus does not answer within so many seconds.
         """
         from pymilvus import MilvusException
 
@@ -45,7 +45,7 @@ class Requests:
             getattr(self._client, method),
             self._alias,
             *arguments,
-            timeout=SECONDS,
+            timeout=timeout,
             **named,
         )
         try:
@@ -56,7 +56,7 @@ class Requests:
                     if error.code not in (NOT_FOUND, NOT_LOADED):
                         raise
                     # Another export has just taken its place, or it was released.
-                    self._client.load_collection(self._alias, timeout=SECONDS)
+                    self._client.load_collection(self._alias, timeout=timeout)
                     answer = ask()
         except UnavailableError as error:
             self.why_down = str(error)

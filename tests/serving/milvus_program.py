@@ -1,4 +1,7 @@
-"""Another process that writes to Milvus: `milvus_program.py URI write|die N`."""
+"""Another process, which exports to Milvus: `milvus_program.py URI N`.
+
+It is killed in the middle of its second export.
+"""
 
 import os
 import signal
@@ -6,7 +9,7 @@ import sys
 
 import numpy as np
 
-from npid_tf.serving import milvus_collection, milvus_rows
+from npid_tf.serving import milvus_collection
 
 ENCODER = "0123456789abcdef" * 4
 # Nothing a caller writes into an id or label may end up in an expression.
@@ -30,7 +33,7 @@ def vectors_of(n, seed=0):
 
 
 def items(n):
-    """(ids, labels) of n items: some odd, some without a label, some with none in it."""
+    """(ids, labels) of n items: some are odd, some labels None or empty."""
     ids = [*ODD, *(f"photos/{row}.jpg" for row in range(n))][:n]
     return ids, [[name, None, ""][row % 3] for row, name in enumerate(ids)]
 
@@ -38,15 +41,9 @@ def items(n):
 def write(uri, n, encoder_hash=ENCODER):
     """Exports n items; returns the manifest."""
     ids, labels = items(n)
+    description = {"encoder_hash": encoder_hash, "data": {"a": 1}}
     return milvus_collection.write_collection(
-        uri,
-        vectors_of(n),
-        ids,
-        labels,
-        5,
-        0.9,
-        encoder_hash=encoder_hash,
-        data={"a": 1},
+        uri, vectors_of(n), ids, labels, 5, 0.9, **description
     )
 
 
@@ -55,7 +52,7 @@ def die(*_, **__):
 
 
 if __name__ == "__main__":
-    _, uri, what, n = sys.argv
-    if what == "die":
-        milvus_rows.write_manifest = milvus_collection.write_manifest = die
-    write(uri, int(n))
+    uri, n = sys.argv[1], int(sys.argv[2])
+    write(uri, n)
+    milvus_collection.write_manifest = die
+    write(uri, n // 2)
