@@ -92,16 +92,9 @@ class IndexInMilvus:
         self._export_dir = export_dir
         self._open_source = open_source
         self._uri = uri
-        self._index = None
 
     def identity(self):
-        """The hash of the newest encoder; None where there is none.
-
-        Looks after the index that is open, too: whether Milvus answers, and whether
-        another export took its place.
-        """
-        if self._index is not None:
-            self._index.follow()
+        """The hash of the newest encoder; None where there is none."""
         try:
             _, description = describe_encoders(self._export_dir)[0]
         except ValueError:
@@ -112,13 +105,10 @@ class IndexInMilvus:
         return None  # The newest encoder, of which `identity` tells.
 
     def keep_up(self, collection):
-        """Nothing: Milvus is asked each time."""
+        """Looks whether Milvus answers, and has what another export put there."""
+        collection.index.follow()
 
     def open(self, before):
         """Its Collection. Raises ValueError where there is none of that encoder."""
-        encoder_hash = self.identity()
-        self._index = None
-        index = MilvusIndex(self._uri, encoder_hash)
-        collection = Collection(index, self._open_source(index.manifest["data"]))
-        self._index = index
-        return collection
+        index = MilvusIndex(self._uri, self.identity())
+        return Collection(index, self._open_source(index.manifest["data"]))

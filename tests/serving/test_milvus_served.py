@@ -1,6 +1,5 @@
 """A server whose index is in Milvus: not ready while that is down, and ready again."""
 
-import dataclasses
 import socket
 import time
 
@@ -55,14 +54,23 @@ def export(milvus, unit_vectors):
 
 
 @pytest.fixture
-def served(milvus, export, start_server, save_half_plus, tmp_path):
-    export(20)
+def serve_export(milvus, start_server, save_half_plus, tmp_path):
     save_half_plus(tmp_path / "export" / "encoder" / "1", 3.0)
     config = Config(
-        export_dir=str(tmp_path / "export"), port=0, grpc_port=0, dataset="none"
+        export_dir=str(tmp_path / "export"),
+        port=0,
+        grpc_port=0,
+        dataset="none",
+        engine="milvus",
+        uri=milvus.uri,
     )
-    config = dataclasses.replace(config, engine="milvus", uri=milvus.uri)
-    return start_server(config, poll_seconds=0.1)
+    return lambda: start_server(config, poll_seconds=0.1)
+
+
+@pytest.fixture
+def served(export, serve_export):
+    export(20)
+    return serve_export()
 
 
 def wait_for(status, served):
@@ -116,3 +124,16 @@ def test_it_searches_what_a_new_export_has_put_there(served, export):
     status, body = served.ask("DELETE", "/v1/items/25")
     assert (status, "No item has the id '25'" in body["error"]) == (404, True)
     assert len(found(served, "5", 40)) == 29
+
+
+def test_it_may_start_before_milvus(milvus, export, serve_export):
+    export(20)
+    milvus.stop()
+    try:
+        served = serve_export()
+        body = wait_for(503, served)
+        assert f"Milvus at {milvus.uri}" in body["error"]
+    finally:
+        milvus.start()
+    wait_for(200, served)
+    assert found(served, "5")[0] == "5"
