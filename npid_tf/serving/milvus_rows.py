@@ -47,15 +47,17 @@ def key_of(name):
 
 
 def check_text(texts):
-    """Raises UserError for ids or labels that Milvus cannot keep: no Unicode text."""
-    for text in texts:
+    """Raises UserError for ids or labels that Milvus cannot keep: long, no Unicode."""
+    for text in filter(None, texts):
         try:
-            (text or "").encode()
+            fits = len(text.encode()) <= MAX_BYTES
         except UnicodeEncodeError:
+            fits = False
+        if not fits:
             raise UserError(
-                "Milvus keeps ids and labels of Unicode text alone. Received: "
-                f"{ascii(text)[:80]}."
-            ) from None
+                f"Milvus keeps ids and labels of Unicode text, of at most {MAX_BYTES} "
+                f"bytes. Received: {ascii(text)[:80]}."
+            )
 
 
 def write_rows(write, change, nullable=False):
