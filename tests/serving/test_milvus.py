@@ -142,7 +142,7 @@ def test_what_milvus_cannot_take_is_refused_in_words(index):
     for ids, told in ((["a", "a"], "1 of them again"), (["a" * 5000, "b"], "4096")):
         with pytest.raises(ValueError, match=told):
             write_two(index.uri, ids)
-    with pytest.raises(ValueError, match="of at most 16384 bytes. Received: 'xxx"):
+    with pytest.raises(ValueError, match=r"at most 16384 bytes. Received: 'xxx"):
         write_two(index.uri, ["a", "b"], ["x" * 20_000, None])
     assert "a" not in index and len(index) == N
 
