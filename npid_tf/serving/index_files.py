@@ -16,6 +16,13 @@ MANIFEST, IDS = "manifest.json", "ids.json"
 REMEDY = "Restore it from a backup, or export again with `python -m npid_tf.export`."
 # What a reader counts on, whoever wrote it.
 _NEEDED = {"n": int, "dim": int, "settings": dict, "recall": dict}
+# By the kind of an index, the settings that a search needs.
+_EFFORT = {
+    "exact": (),
+    "brute force": (),
+    "quantized": ("reordered",),
+    "tree": ("reordered", "leaves_to_search"),
+}
 
 
 def read_manifest(directory):
@@ -39,8 +46,16 @@ def check_manifest(manifest, path):
     for key, kind in _NEEDED.items():
         if not isinstance(manifest.get(key), kind):
             raise FileError(f"{path} is damaged: it has no `{key}`. {REMEDY}")
-    if not isinstance(manifest["settings"].get("kind"), str):
-        raise FileError(f"{path} is damaged: its settings have no `kind`. {REMEDY}")
+    settings, recall = manifest["settings"], manifest["recall"]
+    kind = str(settings.get("kind"))
+    if kind not in _EFFORT or not isinstance(recall.get("k"), int):
+        raise FileError(
+            f"{path} is damaged: its settings have no `kind` that is known, or its "
+            f"recall no `k`. {REMEDY}"
+        )
+    for key in _EFFORT[kind]:
+        if not isinstance(settings.get(key), int):
+            raise FileError(f"{path} is damaged: no `{key}` in its settings. {REMEDY}")
     return manifest
 
 

@@ -87,7 +87,9 @@ def test_the_folder_of_an_export_is_verified_too(compacted):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "7", '{"n": "x"}', '{"n": 3}', "\udcff", "[" * 100_000],
+    ["", "{", "[]", "null", "7", '{"n": "x"}', '{"n": 3}', "\udcff", "[" * 100_000]
+    + ['{"n": 3, "dim": 8, "settings": {"kind": "tree"}, "recall": {"k": 3}}']
+    + ['{"n": 3, "dim": 8, "settings": {"kind": "tre"}, "recall": {"k": 3}}'],
 )
 def test_manifests_that_are_none_are_named(compacted, text):
     for path in (
