@@ -3,7 +3,9 @@
 
 Every answer to the former must be 4xx or 503 with a reason in JSON, every answer to the
 latter right; the server must log no traceback, and open no file outside of the export.
-Ends with status 1 where that is not so. It changes the export's index: pass a copy.
+Then it sends what would be large to answer (see hostile.py), each of which may take 256
+MB beyond its body, while /healthz must answer within a second. Ends with status 1 where
+that is not so. It changes the export's index: pass a copy.
 """
 
 import argparse
@@ -20,14 +22,19 @@ import socket
 import sys
 import threading
 
+import grpc
+
 import malformed
+import malformed_messages
 import npid_tf
-from measure import print_table
+from measure import machine, print_table
 from npid_tf.config import Config
 from npid_tf.serve import serve
+from pressure import show, too_much
 
 BODY_LIMIT = 1 << 20
 SECONDS = 1.0
+REFUSALS = ("INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED")
 MODULES = (".py", ".pyc")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {
@@ -43,15 +50,19 @@ class Fuzzer:
     should not have been.
     """
 
-    def __init__(self, port, seed=0):
+    def __init__(self, port, grpc_port, seed=0):
         self.port = port
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
         self.draw = random.Random(seed)
         self.answers = collections.Counter()
         self.wrong = []
 
     def run(self, num_requests, valid_every=20, slow_every=500):
         """Sends malformed requests, with valid and with slow ones between them."""
-        kinds = [self._document, self._json, self._path, self._form, self._bytes]
+        kinds = [
+            self._document, self._json, self._path, self._form, self._bytes,
+            self._message,
+        ]  # fmt: skip
         for number in range(num_requests):
             if number % valid_every == 0:
                 self._valid()
@@ -79,6 +90,17 @@ class Fuzzer:
 
     def _bytes(self):
         self._check("no HTTP", malformed.bad_bytes(self.draw), self._raw)
+
+    def _message(self):
+        method, data = malformed_messages.bad_message(self.draw)
+        try:
+            self._channel.unary_unary(method)(data, timeout=60)
+            code, reason = "OK", ""
+        except grpc.RpcError as error:
+            code, reason = error.code().name, error.details()
+        self.answers["gRPC", code] += 1
+        if code not in REFUSALS or not reason:
+            self.wrong.append(("gRPC", code, reason, method, data[:300]))
 
     def _valid(self):
         body = json.dumps(
@@ -189,19 +211,19 @@ def _as_prefix(folder):
 
 
 def start(config):
-    """Serves in a thread. Returns (port, stop)."""
+    """Serves in a thread. Returns (port, gRPC port, stop)."""
     ready = queue.Queue()
     thread = threading.Thread(
         target=serve, args=[config, lambda *ports: ready.put(ports)], daemon=True
     )
     thread.start()
-    port, _, stop = ready.get()
+    port, grpc_port, stop = ready.get()
 
     def stop_and_wait():
         stop()
         thread.join()
 
-    return port, stop_and_wait
+    return port, grpc_port, stop_and_wait
 
 
 def main():
@@ -210,7 +232,7 @@ def main():
     parser.add_argument("--num_requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    port, stop = start(
+    port, grpc_port, stop = start(
         Config(
             export_dir=arguments.export_dir,
             port=0,
@@ -219,17 +241,20 @@ def main():
             request_seconds=SECONDS,
         )
     )
-    fuzzer = Fuzzer(port, arguments.seed)
+    fuzzer = Fuzzer(port, grpc_port, arguments.seed)
     with Watch(arguments.export_dir) as watch:
         fuzzer.run(arguments.num_requests)
     stop()
+    print(f"{machine()}\n")
     rows = sorted(fuzzer.answers.items())
     print_table(["sent", "status", "answers"], [(*key, n) for key, n in rows])
     print(f"\nWrong answers: {len(fuzzer.wrong)}; tracebacks and files: "
           f"{len(watch.problems())}")  # fmt: skip
     for line in (*fuzzer.wrong, *watch.problems()):
         print(line)
-    sys.exit(bool(fuzzer.wrong or watch.problems()))
+    rows = show(arguments.export_dir)
+    print(f"\nTook too much: {too_much(rows)}")
+    sys.exit(bool(fuzzer.wrong or watch.problems() or too_much(rows)))
 
 
 if __name__ == "__main__":

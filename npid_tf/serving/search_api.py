@@ -41,17 +41,9 @@ def search_api(service):
     async def upsert(request: fastapi.Request):
         read_parameters(request, ())
         service.check_may_change()
-        document = await service.in_thread(parse_object, await request.body())
-        check_known(document, ("items",), "keys")
-        items = document.get("items")
-        if not isinstance(items, list):
-            raise RequestError(
-                400,
-                'Expected {"items": [{"id": ..., "image": {"b64": ...}, "label": ...}, '
-                "...]}, label being optional.",
-            )
-        service.limits.check_num_images(len(items))
-        names, files, labels = zip(*map(_read_item, items), strict=True)
+        body = await request.body()
+        items = await service.compute(len(body), _read_items, body, service.limits)
+        names, files, labels = zip(*items, strict=True)
         await service.upsert(list(names), list(files), list(labels))
         return json_response({"upserted": len(names)})
 
@@ -123,11 +115,10 @@ async def _read_query(request, service):
         k = _number(int, "k", fields.get("k", DEFAULT_K))
         threshold = _number(float, "threshold", fields.get("threshold", -1.0))
     else:
-        document = await service.in_thread(parse_object, await request.body())
-        check_known(document, ("images", "ids", "k", "threshold"), "keys")
-        files = [_read_image(item) for item in _list(document, "images")]
-        names = _list(document, "ids")
-        k, threshold = document.get("k", DEFAULT_K), document.get("threshold", -1.0)
+        body = await request.body()
+        files, names, k, threshold = await service.compute(
+            len(body), _read_document, body
+        )
     for name in names:
         if not isinstance(name, str):
             raise RequestError(400, f"An id must be text. Received: {abridged(name)}.")
@@ -137,6 +128,20 @@ async def _read_query(request, service):
     if not -1.01 <= threshold <= 1.01:
         raise RequestError(400, "`threshold` must be a similarity in [-1, 1].")
     return files, names, k, threshold
+
+
+def _read_document(body):
+    """(files, ids, k, threshold) of a search request in JSON."""
+    document = parse_object(body)
+    check_known(document, ("images", "ids", "k", "threshold"), "keys")
+    files = [_read_image(item) for item in _list(document, "images")]
+    names = _list(document, "ids")
+    return (
+        files,
+        names,
+        document.get("k", DEFAULT_K),
+        document.get("threshold", -1.0),
+    )
 
 
 def _read_form(headers, body, limits):
@@ -195,6 +200,21 @@ def _list(document, name):
             400, f"`{name}` must be a list. Received: {abridged(value)}."
         )
     return value
+
+
+def _read_items(body, limits):
+    """[(id, file, label)] of a request that upserts."""
+    document = parse_object(body)
+    check_known(document, ("items",), "keys")
+    items = document.get("items")
+    if not isinstance(items, list):
+        raise RequestError(
+            400,
+            'Expected {"items": [{"id": ..., "image": {"b64": ...}, "label": ...}, '
+            "...]}, label being optional.",
+        )
+    limits.check_num_images(len(items))
+    return [_read_item(item) for item in items]
 
 
 def _read_item(item):

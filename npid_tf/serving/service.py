@@ -62,6 +62,8 @@ class Service:
             metrics.batch_rows.observe,
         )
         metrics.waiting.set_function(lambda: self._batcher.num_waiting)
+        # One, since several would take Python's lock from the event loop by turns.
+        self._reader = concurrent.futures.ThreadPoolExecutor(1, "read")
         self._threads = concurrent.futures.ThreadPoolExecutor(4, "service")
         self._watcher = None
 
@@ -85,6 +87,7 @@ class Service:
         if self._watcher is not None:
             self._watcher.cancel()
         self._batcher.close()
+        self._reader.shutdown()
         self._threads.shutdown()
         if self._collection is not None:
             self._collection.index.close()
@@ -111,7 +114,8 @@ class Service:
         """What a function returns that takes the longer the more bytes it is given."""
         if num_bytes <= AT_ONCE_BYTES:
             return function(*arguments)
-        return await self.in_thread(function, *arguments)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, function, *arguments)
 
     async def in_thread(self, function, *arguments):
         """What a function returns that blocks or takes long, called in a thread."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import npid_tf
 from fuzz_serving import BODY_LIMIT, Fuzzer, Watch
+from pressure import measure, too_much
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def bounded(exported, start_server, tmp_path_factory):
 
 def test_malformed_requests_get_a_reason_and_valid_ones_an_answer(bounded):
     server, watch = bounded
-    fuzzer = Fuzzer(server.port)
+    fuzzer = Fuzzer(server.port, server.grpc_port)
     with watch:
         fuzzer.run(300, slow_every=150)
     assert fuzzer.wrong == []
@@ -41,7 +42,7 @@ def test_malformed_requests_get_a_reason_and_valid_ones_an_answer(bounded):
     assert fuzzer.answers["valid", 200] == 15
     assert {kind for kind, _ in fuzzer.answers} == {
         "valid", "slow", "oversized", "wrong document", "bad JSON", "path or method",
-        "form", "no HTTP",
+        "form", "no HTTP", "gRPC",
     }  # fmt: skip
 
 
@@ -70,6 +71,16 @@ def test_the_watch_passes_modules_and_the_export_alone(bounded, tmp_path):
             os.remove(written)
     assert watch.problems() == [f"opened {path}" for path in sorted(outside)]
     watch.opened.clear()
+
+
+@pytest.mark.slow
+def test_no_request_takes_much_memory_or_keeps_others_waiting(exported, tmp_path):
+    """The server is a process of its own, and so is what asks /healthz meanwhile."""
+    directory = str(tmp_path / "export")
+    shutil.copytree(exported.export_dir, directory)
+    rows = list(measure(directory))
+    assert len(rows) > 40
+    assert too_much(rows) == []
 
 
 PREDICT = "/v1/models/encoder:predict"
