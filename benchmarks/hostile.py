@@ -53,6 +53,14 @@ def requests(size):
         yield f"gRPC: {kind}", functools.partial(_call, make)
 
 
+def ask_for_one(port):
+    """Sends what is not hostile, so that all of TensorFlow is there."""
+    document = {"images": [text(_jpeg(64, 64)), text(png())]}
+    status = _post("/v1/search", lambda: json.dumps(document).encode())(port, None)
+    if status != 200:
+        raise RuntimeError(f"A search was answered with {status}.")
+
+
 def _documents():
     number = b"1" * 4200 + b","
     search = "/v1/search"
