@@ -28,8 +28,6 @@ CODES = {
 }
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
-# Only as it is: a few bytes of gzip would be gigabytes before anything sees them.
-UNCOMPRESSED = 1
 
 
 async def start_grpc(service, address, access=None):
@@ -47,7 +45,6 @@ async def start_grpc(service, address, access=None):
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
-            ("grpc.compression_enabled_algorithms_bitset", UNCOMPRESSED),
         ],
     )
     calls = _Calls(service)
@@ -94,7 +91,7 @@ class _Queue(grpc.aio.ServerInterceptor):
             return handler
         if self._num_calls >= self._limits.queue:
             # Of a stream nothing is read that nobody asks for.
-            return grpc.stream_stream_rpc_method_handler(self._refuse)
+            return grpc.stream_stream_rpc_method_handler(self._turn_away)
         return grpc.unary_unary_rpc_method_handler(self._counted(handler.unary_unary))
 
     def _counted(self, method):
@@ -107,7 +104,7 @@ class _Queue(grpc.aio.ServerInterceptor):
 
         return answer
 
-    async def _refuse(self, messages, context):
+    async def _turn_away(self, messages, context):
         await context.abort(
             grpc.StatusCode.UNAVAILABLE,
             f"{self._limits.queue} requests are being answered. Try again.",
@@ -187,18 +184,25 @@ async def _answer(service, method, call, kind, data, context):
     except TimeoutError:
         status = "DEADLINE_EXCEEDED"
         message = f"The request took longer than {limit:g} seconds."
-        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, message)
+        _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, message)
     except RequestError as error:
         code = CODES[error.status]
         status = code.name
-        await context.abort(code, error.message)
+        _refuse(context, code, error.message)
     except Exception as error:  # Every call gets an answer; the log has it.
         status = "INTERNAL"
         traceback.print_exception(error)
         message = "Internal error; the server's log tells more."
-        await context.abort(grpc.StatusCode.INTERNAL, message)
+        _refuse(context, grpc.StatusCode.INTERNAL, message)
     finally:
         service.metrics.count(f"grpc {method}", status, time.monotonic() - start)
+
+
+def _refuse(context, code, message):
+    # `abort` raises what holds the frames, and they the message, as long as Python does
+    # not look for cycles: some such messages would fill the memory.
+    context.set_code(code)
+    context.set_details(message)
 
 
 def _name_and_version(request):

@@ -1,6 +1,8 @@
 """Runs the HTTP and the gRPC server beside each other, until a signal drains them."""
 
 import asyncio
+import ctypes
+import platform
 import signal
 import socket
 import threading
@@ -12,6 +14,10 @@ from npid_tf.serving.app import build_app
 from npid_tf.serving.grpc_service import start_grpc
 from npid_tf.serving.http_protocol import http_protocol
 
+# Of glibc's malloc: larger blocks go back to the system when they are freed. It would
+# raise that bound to 32 MB by itself, and keep the holes that large bodies leave.
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 8 << 20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -29,6 +35,8 @@ async def run_server(service, host, port, grpc_port, started=None, access=None):
     Raises:
         ValueError: where the export cannot be served, or an address is taken.
     """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
     await service.start()
     try:
         http_socket = _listen(host, port)
