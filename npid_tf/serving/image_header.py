@@ -14,6 +14,7 @@ from npid_tf.serving.limits import RequestError, abridged
 
 # What may be decoded for each of max_pixels: memory, and how often each is gone over.
 PIXEL_BYTES = 4
+LEAST_BYTES = 200_000_000  # The former for 50 Mpx: a smaller bound needs no other.
 PIXEL_SCANS = 4
 MAX_ASPECT_RATIO = 50
 # An image's shorter side is resized to the encoder's, the longer in proportion.
@@ -50,10 +51,11 @@ def decoding_cost(image_bytes, max_pixels):
             f"Received: {found.scans} of {found.height} x {found.width}.",
         )
     num_bytes = math.ceil(found.pixel_bytes * size)
-    if num_bytes > PIXEL_BYTES * max_pixels:
+    most = max(LEAST_BYTES, PIXEL_BYTES * max_pixels)
+    if num_bytes > most:
         raise RequestError(
             413,
-            f"An image of this kind may take {PIXEL_BYTES * max_pixels:,} bytes to "
+            f"An image of this kind may take {most:,} bytes to "
             f"decode. Received: {found.height} x {found.width} pixels of "
             f"{found.pixel_bytes:g} bytes.",
         )

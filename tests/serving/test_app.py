@@ -1,5 +1,7 @@
 """How the server is watched, and what it says to requests for nothing."""
 
+import http.client
+
 import pytest
 
 
@@ -32,3 +34,32 @@ def test_other_addresses_are_not_found(server, path):
     status, answer = server.ask("GET", path)
     assert (status, list(answer)) == (404, ["error"])
     assert answer["error"].startswith("Not found: GET /")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/v1/items?limit=2", 200),
+        ("/v1/models/encoder", 200),
+        ("/", 200),
+        ("/no", 404),
+        ("/v1/search", 405),
+    ],
+)
+def test_head_tells_what_get_would_without_a_body(server, path, status):
+    answer = []
+    for method in ("HEAD", "GET"):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request(method, path)
+        response = connection.getresponse()
+        answer.append((response.status, response.headers["content-type"]))
+        body = response.read()
+        assert (len(body) > 0) == (method == "GET")
+        size = int(response.headers["content-length"])
+        connection.close()
+    assert answer[0] == answer[1]
+    assert answer[0][0] == status
+    assert size == len(body)

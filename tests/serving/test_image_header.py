@@ -156,10 +156,23 @@ def test_a_progressive_jpeg_is_priced_by_the_memory_it_takes():
     )
     assert small - plain == 60 * 60 / 2  # 6 bytes a pixel where 4 are usual.
     assert full - plain == 60 * 60 * 5 / 4
-    wide = encode("JPEG", 65, 70, subsampling="4:4:4")
-    wide = with_scans(wide, 2)
-    with pytest.raises(RequestError, match="40,000 bytes to decode"):
-        decoding_cost(wide, MAX_PIXELS)
+    # At 50 Mpx, 200 MB: as many of a plain JPEG, fewer of what takes more of each.
+    jpeg = with_scans(encode("JPEG", 9, 9, subsampling="4:4:4"), 2)
+    start = jpeg.index(b"\xff\xc0") + 5
+    small, large = (
+        jpeg[:start] + struct.pack(">HH", side, side) + jpeg[start + 4 :]
+        for side in (4700, 4800)
+    )
+    assert decoding_cost(small, 50_000_000) > 4700**2
+    with pytest.raises(RequestError, match="may take 200,000,000 bytes to decode"):
+        decoding_cost(large, 50_000_000)
+
+
+def test_a_png_is_priced_by_the_memory_it_takes():
+    assert decoding_cost(png_header(5700, 5700), 50_000_000) > 5700**2
+    with pytest.raises(RequestError, match="may take 200,000,000 bytes to decode"):
+        decoding_cost(png_header(5800, 5800), 50_000_000)
+    assert decoding_cost(png_header(100, 100), 10_000) > 10_000
 
 
 def chunk(kind, data):
