@@ -6,6 +6,7 @@ import json
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from npid_tf.command_line import flag_lines
@@ -38,7 +39,7 @@ def test_without_the_token_nothing_is_searched_or_changed(guarded, noise, capfd)
         with pytest.raises(ValueError, match=r"401: .*Authorization: Bearer TOKEN"):
             ask()
     for path in ("/metrics", "/v1/items", "/search/v1/items", "/no"):
-        assert guarded.ask("GET", path)[0] == 401
+        assert guarded.ask("GET", path)[0] == guarded.ask("HEAD", path)[0] == 401
     for path in ("/healthz", "/readyz", "/", "/page.js", "/page.css", "/search/"):
         assert guarded.ask("GET", path)[0] == 200
     printed = "".join(capfd.readouterr())
@@ -92,7 +93,10 @@ def test_grpc_asks_for_it_too(guarded, digit):
         request = get_model_status_pb2.GetModelStatusRequest()
         with pytest.raises(grpc.RpcError) as error:
             stub.GetModelStatus(request, metadata=[("authorization", TOKEN)])
+        asks_health = health_pb2_grpc.HealthStub(channel).Check
+        health = asks_health(health_pb2.HealthCheckRequest())
     assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_the_token_comes_from_the_environment_and_is_written_nowhere(
