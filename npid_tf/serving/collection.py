@@ -4,7 +4,7 @@ import itertools
 
 from npid_tf.errors import FileError, UnavailableError
 from npid_tf.serving.limits import RequestError, abridged
-from npid_tf.serving.live_index import LiveIndex
+from npid_tf.serving.live_index import LiveIndex, ReadOnlyError
 from npid_tf.serving.training_images import TrainingImages
 
 
@@ -29,7 +29,7 @@ class Collection:
 
     def read_only(self):
         """Whether its index takes no changes, as that of a folder one may only read."""
-        return getattr(self.index, "read_only", False)  # A MilvusIndex never is.
+        return isinstance(self.index, LiveIndex) and self.index.read_only
 
     def check_encoder(self, encoder):
         """Raises RequestError where another encoder than this made the index."""
@@ -64,6 +64,8 @@ class Collection:
         """Puts items into the index. Raises RequestError for what it refuses."""
         try:
             self.index.upsert(names, embeddings, labels)
+        except ReadOnlyError as error:
+            raise RequestError(403, str(error)) from None
         except (FileError, UnavailableError):
             raise  # Of the disk, or of Milvus, not of the request.
         except ValueError as error:
@@ -77,7 +79,11 @@ class Collection:
         elif not name:
             raise _unknown(name)
         # Milvus looks itself, and sees what others have just added.
-        if not self.index.delete([name]):
+        try:
+            num_gone = self.index.delete([name])
+        except ReadOnlyError as error:
+            raise RequestError(403, str(error)) from None
+        if not num_gone:
             raise _unknown(name)
 
     def search(self, embeddings, k, threshold):

@@ -91,3 +91,17 @@ def test_the_index_of_another_encoder_is_refused(collection, exported):
     with pytest.raises(RequestError, match="another encoder than version 2") as caught:
         collection.check_encoder(other)
     assert caught.value.status == 503
+
+
+def test_an_index_that_is_only_read_refuses_changes_with_403(collection):
+    directory = collection.index._files.index_dir
+    reader = Collection(LiveIndex(directory, read_only=True), None)
+    assert reader.read_only() and not collection.read_only()
+    for change in (
+        lambda: reader.upsert(["a"], unit(1), [None]),
+        lambda: reader.delete("7"),
+    ):
+        with pytest.raises(RequestError, match="only be read") as error:
+            change()
+        assert error.value.status == 403
+    reader.index.close()
