@@ -14,6 +14,8 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["npid_tf", "npid_tf.*"]),
     package_data={"npid_tf.serving": ["web/*"]},
+    # They name one another as configs/NAME: run from this folder of the environment.
+    data_files=[("share/npid_tf/configs", sorted(map(str, Path("configs").glob("*"))))],
     python_requires=">=3.11,<3.14",
     install_requires=[
         # ScaNN's TensorFlow ops are compiled for exactly this TensorFlow.
@@ -51,12 +53,20 @@ setup(
         "benchmarks": ["torch", "torchvision", "psutil", "faiss-cpu", "hnswlib"],
         "test": [
             "pytest",
+            "pyyaml",
             "pytest-xdist",
             "hypothesis",
             "ruff==0.17.*",
             # The page's tests; they need Debian's chromium too, and skip without.
             "playwright",
             "axe-playwright-python",
+            # Those of the files in export/ and of the exported encoder.
+            "kubernetes-validate",
+            "dockerfile-parse",
+            "openvino",
+            "tf2onnx",
+            "onnxruntime",
+            "ai-edge-litert",
         ],
     },
 )

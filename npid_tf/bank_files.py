@@ -45,10 +45,10 @@ def _write_rows(path, variable, count):
 
 
 def _dtype_in_file(variable):
-    # NumPy's files know no bfloat16: its bits are kept as integers.
-    return np.dtype(
-        np.uint16 if variable.dtype == tf.bfloat16 else variable.dtype.as_numpy_dtype
-    )
+    # NumPy's files know no bfloat16: its bits are kept as integers. And neighbors were
+    # int32 before they were kept on GPUs.
+    known = {tf.bfloat16: np.uint16, tf.uint32: np.int32}
+    return np.dtype(known.get(variable.dtype, variable.dtype.as_numpy_dtype))
 
 
 def other_weights(bank):

@@ -131,6 +131,7 @@ def _save_models(config, embedder, vectors, voters, directory, description):
         {
             "serving_default": embedder.embed_images,
             "serving_bytes": embedder.embed_bytes,
+            "serving_resized": embedder.embed_resized(),
         },
         encoder_directory,
         description,

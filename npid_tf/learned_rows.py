@@ -52,7 +52,8 @@ class LearnedRows(ShardedMemoryBank):
         self.num_neighbors = num_neighbors
         self.velocity = self._add_rows("velocity", embedding_dim, "float32")
         if num_neighbors:
-            self.neighbors = self._add_rows("neighbors", num_neighbors, "int32")
+            # Of a GPU's kernels none keeps int32 in its memory, but uint32 all do.
+            self.neighbors = self._add_rows("neighbors", num_neighbors, "uint32")
 
     def _add_rows(self, name, columns, dtype):
         return self._add(name, (self.rows_per_replica(), columns), dtype)
@@ -88,8 +89,8 @@ class LearnedRows(ShardedMemoryBank):
         is_here = self.holds(indices)
         first, variable = self._held(self.neighbors)
         found = tf.gather(variable, tf.where(is_here, indices - first, 0))
-        found = replicas.add_up(tf.where(is_here[:, None], found, 0))
-        return tf.cast(found, tf.int64)
+        found = tf.cast(found, tf.int64)  # No collective adds up uint32.
+        return replicas.add_up(tf.where(is_here[:, None], found, 0))
 
     def visit(self, indices):
         """Called with the images of each training step, before their loss."""
@@ -97,8 +98,8 @@ class LearnedRows(ShardedMemoryBank):
     def compared_rows(self, training):
         """The rows held here that all images are compared with.
 
-        Returns a function from places int32 [m], counted from 0, to the numbers of rows
-        int [m], and how many there are: an int, or an int32 scalar.
+        Returns a function from places int64 [m], counted from 0, to the numbers of rows
+        int64 [m], and how many there are: an int, or an int32 scalar.
         """
         first, end = self.bounds(replicas.rank())
         return lambda places: first + places, end - first
@@ -124,7 +125,8 @@ class LearnedRows(ShardedMemoryBank):
         numbers, pulls = self._pulls(queries, targets, weights, first, rows)
 
         def descend_chunk(size, start):
-            chunk = row_at(start + tf.range(size)) - first
+            places = tf.cast(start, tf.int64) + tf.range(size, dtype=tf.int64)
+            chunk = row_at(places) - first
             old = tf.gather(rows, chunk)
             units, norms = _unit(old)
             scores = tf.matmul(units, queries, transpose_b=True)  # [size, batch]

@@ -241,5 +241,7 @@ class MemoryBank(keras.layers.Layer):
 
 
 def readable_dtype(variable):
-    """What its rows are read as: NumPy's files know no bfloat16."""
-    return tf.float32 if variable.dtype == tf.bfloat16 else variable.dtype
+    """What its rows are read as: NumPy's files know no bfloat16, collectives, which
+    bring the rows of several workers together, no uint32."""
+    readable = {tf.bfloat16: tf.float32, tf.uint32: tf.int32}
+    return readable.get(variable.dtype, variable.dtype)

@@ -73,8 +73,7 @@ class RecentRows(LearnedRows):
         visited = self._distinct(indices)
         _, recent = self._held(self.recent)
         before = recent.read_value()
-        returning = tf.raw_ops.ListDiff(x=visited, y=before).out
-        others = tf.raw_ops.ListDiff(x=before, y=visited).out
+        returning, others = _differences(visited, before)
         self._leave(others[: tf.size(returning)])
         self._return(returning)
         now = tf.concat([others[tf.size(returning) :], visited], axis=0)
@@ -162,6 +161,27 @@ class RecentRows(LearnedRows):
         config = super().get_config()
         del config["num_neighbors"]
         return {**config, "num_recent": self.num_recent}
+
+
+def _differences(few, many):
+    """Those of `few` that are not in `many`, and the other way round, in their order.
+
+    few, many: int64 [m] and [n], each number once. By a sorted search, since ListDiff
+    has no GPU kernel.
+    """
+    ordered = tf.sort(few)
+
+    def place_of(numbers):
+        places = tf.searchsorted(ordered, numbers, out_type=tf.int64)
+        return tf.minimum(places, tf.size(ordered, tf.int64) - 1)
+
+    places = place_of(many)
+    is_common = tf.gather(ordered, places) == many
+    found = tf.math.unsorted_segment_sum(  # As floats: int32 is compared on the host.
+        tf.cast(is_common, tf.float32), places, tf.size(ordered)
+    )
+    is_new = tf.gather(found, place_of(few)) == 0.0
+    return tf.boolean_mask(few, is_new), tf.boolean_mask(many, ~is_common)
 
 
 def build_rows(

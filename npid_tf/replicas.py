@@ -65,7 +65,8 @@ def means_by_index(indices, embeddings):
     means = tf.matmul(shares, embeddings)
     # A scatter of different rows to one index takes any of them on a GPU, not the same
     # on each, and means may differ in their last bits: so all get the last one's.
-    positions = tf.range(tf.shape(indices)[0])
+    # int64: a GPU finds the largest int32 on the host, of a table [batch, batch].
+    positions = tf.range(tf.shape(indices)[0], dtype=tf.int64)
     last = tf.reduce_max(tf.where(is_equal, positions, 0), axis=1)
     return tf.gather(means, last)
 

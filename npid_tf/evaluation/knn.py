@@ -8,6 +8,7 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from npid_tf.errors import UserError
+from npid_tf.evaluation.knn_on_devices import gpus, nearest_of_each
 
 # The similarities of a thread, in bytes: 4 x the product of the two. A power of two
 # for the second makes the matrix product slower, its rows then share cache lines.
@@ -25,7 +26,8 @@ def nearest(queries, vectors, k):
 
     Rows are read once, in chunks, and only the best k so far are kept: beyond its
     arguments, memory grows with num_queries x k alone. Of equals, the lower row leads.
-    All cores are used.
+    All GPUs are used, in TensorFlow; where there are none all cores, in NumPy, which is
+    faster there.
 
     Args:
         queries: float32 [num_queries, dim].
@@ -42,6 +44,22 @@ def nearest(queries, vectors, k):
     if k < 1:
         raise UserError(f"`k` must be at least 1. Received: {k}.")
     queries = _finite(queries, "queries")
+    devices = gpus()
+    if devices:
+        found = nearest_of_each(queries, _chunks(vectors), k, devices)
+        similarities, rows, num_rows = found
+        best = _pack(similarities, rows)
+    else:
+        best, num_rows = _nearest_on_cores(queries, vectors, k)
+    if k > num_rows:
+        raise UserError(f"`k` must be at most the {num_rows} rows. Received: {k}.")
+    best.sort(axis=1)
+    return _unpack(best[:, ::-1][:, :k])
+
+
+def _nearest_on_cores(queries, vectors, k):
+    """Keys of the k most similar rows, int64 [num_queries, k], in no order, and the
+    number of all rows."""
     best = np.full([len(queries), k], WORST)
     num_rows = 0
     a_core = -(-len(queries) // os.cpu_count())
@@ -57,10 +75,7 @@ def nearest(queries, vectors, k):
             for _ in pool.map(search, range(0, len(queries), at_once)):
                 pass  # Raises what was raised in a thread.
             num_rows += len(rows)
-    if k > num_rows:
-        raise UserError(f"`k` must be at most the {num_rows} rows. Received: {k}.")
-    best.sort(axis=1)
-    return _unpack(best[:, ::-1])
+    return best, num_rows
 
 
 def _finite(array, name):
@@ -154,8 +169,9 @@ def class_scores(similarities, neighbor_labels, num_classes, temperature):
     strongest = tf.reduce_max(similarities, axis=1, keepdims=True)
     weights = tf.exp((similarities - strongest) / temperature)
     num_queries = tf.shape(similarities)[0]
-    first_cells = tf.range(num_queries, dtype=tf.int32)[:, None] * num_classes
-    cells = first_cells + tf.cast(neighbor_labels, tf.int32)
+    # int64: a GPU computes with int32 on the host.
+    first_cells = tf.range(num_queries, dtype=tf.int64)[:, None] * num_classes
+    cells = first_cells + tf.cast(neighbor_labels, tf.int64)
     scores = tf.math.unsorted_segment_sum(weights, cells, num_queries * num_classes)
     return tf.reshape(scores, [num_queries, num_classes])
 

@@ -66,8 +66,9 @@ class SharedNegatives(_Negatives):
 
         # Counted in the sorted draw: a table of all pairs would be a tenth of a step.
         numbers, indices = tf.sort(numbers), tf.cast(indices, tf.int64)
-        first = tf.searchsorted(numbers, indices, side="left")
-        end = tf.searchsorted(numbers, indices, side="right")
+        # As int64: on a GPU, int32 is subtracted on the host.
+        first = tf.searchsorted(numbers, indices, side="left", out_type=tf.int64)
+        end = tf.searchsorted(numbers, indices, side="right", out_type=tf.int64)
         return sum_over, tf.cast(end - first, tf.float32)
 
     def numbers(self, seed):

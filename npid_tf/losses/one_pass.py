@@ -36,7 +36,7 @@ def sum_over_rows(terms, queries, lookup, num_rows, thresholds=None):
     Args:
         terms: f and its slope, see above.
         queries: float32 [batch, dim].
-        lookup: from row numbers int32 [chunk] to float32 or bfloat16 [chunk, dim].
+        lookup: from row numbers int64 [chunk] to float32 or bfloat16 [chunk, dim].
         num_rows: how many rows there are, an int or an int32 scalar.
         thresholds: float32 [batch], to count the rows with q.v_j above it as well.
             Raise a row's own score a little: its q.v_j may be rounded up here.
@@ -64,7 +64,9 @@ def _one_pass(terms, queries, lookup, num_rows, thresholds):
     chunk = chunk_size(queries.shape[0] or 128, num_rows)
 
     def add_rows(size, start, total, weighted, above):
-        rows = lookup(start + tf.range(size))  # [size, dim]
+        # int64, since on a GPU int32 would be counted on the host and copied.
+        numbers = tf.cast(start, tf.int64) + tf.range(size, dtype=tf.int64)
+        rows = lookup(numbers)  # [size, dim]
         scores = product(queries, rows, transpose_b=True)  # [batch, size]
         if thresholds is not None:
             # Summed as floats, which is faster, and exact up to 2^24 rows.
@@ -119,7 +121,8 @@ def sum_over_own_rows(terms, queries, numbers, lookup):
     images = tf.minimum(max(1, ROWS_IN_CACHE // (m * dim)), batch)
 
     def in_groups(batched):
-        padded = tf.pad(batched, [[0, -batch % images], [0, 0]])
+        # Filled up with the first images, since tf.pad of int64 has no GPU kernel.
+        padded = tf.concat([batched, batched[: -batch % images]], axis=0)
         return tf.reshape(padded, [-1, images, batched.shape[1]])
 
     def of_group(group):

@@ -41,6 +41,21 @@ class Embedder(tf.Module):
         images = preprocess_for_eval(images, self.image_size, self.crop_fraction)
         return {"embeddings": self._encode(images)}
 
+    def embed_resized(self):
+        """A tf.function of images that have the encoder's size already, to convert: no
+        converter knows the op that resizes, and most want the size to be fixed.
+
+        uint8 [batch, image_size, image_size, 3] -> {"embeddings": [batch, dim]}.
+        """
+        shape = [None, self.image_size, self.image_size, 3]
+        images = tf.TensorSpec(shape, tf.uint8, name="images")
+
+        @tf.function(input_signature=[images])
+        def embed(images):
+            return {"embeddings": self._encode(images)}
+
+        return embed
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def embed_bytes(self, image_bytes):
         """Image files, string [batch] -> {"embeddings": float32 [batch, dim]}."""
