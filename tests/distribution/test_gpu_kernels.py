@@ -1,8 +1,9 @@
 """No op of a training step waits for the host: each has a kernel for GPUs.
 
-No GPU runs here. The step is traced, and its ops, those of loops and gradients too, are looked up with their dtypes in TensorFlow's registry of kernels, in which the
-Linux wheel has the GPU's. What has none runs on the host: its inputs are copied there
-and its results back, in every step.
+No GPU runs here. The step is traced, and its ops, those of loops, branches and
+gradients too, are looked up with their dtypes in TensorFlow's registry of kernels, in
+which the Linux wheel has the GPU's. What has none runs on the host: its inputs are
+copied there and its results back, in every step.
 """
 
 import functools
