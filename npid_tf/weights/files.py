@@ -1,5 +1,7 @@
 """Files of named arrays: PyTorch's checkpoints, without PyTorch, and .npz."""
 
+import io
+import math
 import os
 import pickle
 import struct
@@ -48,11 +50,46 @@ def _read(file):
         return _read_legacy(file)
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
+        _check_sizes(archive, os.fstat(file.fileno()).st_size)
         if all(name.endswith(".npy") for name in names):
+            _check_arrays(archive)
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 return [], dict(arrays)
         return _read_zip(archive, names)
+
+
+# A compressed array may be this many times its size in the file; deflate gives 1,032.
+_MOST_EXPANDED = 20
+
+
+def _check_sizes(archive, size):
+    """Raises UserError where members say they are far larger than the file could hold.
+
+    zipfile reads no more of a member than it says.
+    """
+    total = sum(info.file_size for info in archive.infolist())
+    if total > _MOST_EXPANDED * size + (64 << 20):
+        raise UserError(f"its {size} bytes would become {total}")
+
+
+def _check_arrays(archive):
+    """Raises UserError where a header of an .npz's array tells of more than follows."""
+    for info in archive.infolist():
+        with archive.open(info) as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }.get(version)
+            if read_header is None:
+                raise UserError(f"{info.filename} is of .npy's version {version}")
+            shape, _, dtype = read_header(file)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > info.file_size:
+            raise UserError(
+                f"{info.filename} is to be {list(shape)} of {dtype} in "
+                f"{info.file_size} bytes"
+            )
 
 
 def _read_zip(archive, names):
@@ -74,9 +111,8 @@ def _read_zip(archive, names):
             storages[key] = archive.read(info)
         return np.frombuffer(storages[key], dtype, count)
 
-    with archive.open(record) as file:
-        unpickler = RestrictedUnpickler(file, load_storage)
-        content = unpickler.load()
+    unpickler = RestrictedUnpickler(io.BytesIO(archive.read(record)), load_storage)
+    content = unpickler.load()
     return unpickler.refused, content
 
 
@@ -84,11 +120,14 @@ def _read_legacy(file):
     """PyTorch before 1.6: pickles in a row, and then the values of the storages."""
     size = os.fstat(file.fileno()).st_size
     storages = {}
+    stored = 0
 
     def load_storage(dtype, key, count, view):
-        if not 0 <= count * dtype.itemsize <= size:
-            raise UserError(f"a storage of {count} values is larger than the file")
+        nonlocal stored
         if key not in storages:  # Its values come after the pickles.
+            stored += count * dtype.itemsize if type(count) is int else -1
+            if type(count) is not int or count < 0 or stored > size:
+                raise UserError(f"a storage of {count} values is larger than the file")
             storages[key] = np.empty(count, dtype)
         if view is None:
             return storages[key]

@@ -5,7 +5,9 @@ array, a plain container or a `Placeholder`, which does nothing; no name is impo
 """
 
 import collections
+import math
 import pickle
+import pickletools
 
 import numpy as np
 import tensorflow as tf
@@ -65,6 +67,9 @@ def rebuild_tensor(storage, offset, size, stride, *ignored):
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage):
         raise UserError(f"a tensor ends at {last} of {len(storage)} stored values")
+    # Strides of 0, as of expanded tensors, make an array of any size of one value.
+    if 0 not in size and math.prod(size) > max(len(storage), 1 << 20):
+        raise UserError(f"a tensor of size {size} has {len(storage)} stored values")
     if 0 in size:
         return np.empty(size, storage.dtype)
     steps = [step * storage.itemsize for step in stride]
@@ -99,8 +104,23 @@ class RestrictedUnpickler(pickle.Unpickler):
 
     def __init__(self, file, load_storage):
         super().__init__(file, encoding="latin1")  # Python 2 wrote bytes as strings.
+        self.file = file
         self.load_storage = load_storage
         self.refused = []
+
+    def load(self):
+        self._check_memo()
+        return super().load()
+
+    def _check_memo(self):
+        # Python's unpickler makes room for any number that an object is remembered by,
+        # up to 34 GB for five bytes. Honest ones count the objects.
+        start = self.file.tell()
+        opcodes = pickletools.genops(self.file)
+        for count, (opcode, number, _) in enumerate(opcodes, 1):
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > 2 * count:
+                raise UserError(f"object {count} is remembered as number {number}")
+        self.file.seek(start)
 
     def find_class(self, module, name):
         module = _PYTHON_2.get(module, module)

@@ -62,9 +62,7 @@ def test_openvino_embeds_alike(exported_encoder):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     directory, images, expected = exported_encoder
     # OpenVINO's own reader of folders takes serving_default alone.
-    model = openvino.convert_model(
-        _frozen(directory), input=[("images", [-1, SIZE, SIZE, 3])]
-    )
+    model = openvino.convert_model(_frozen(directory), input=[[-1, SIZE, SIZE, 3]])
     compiled = openvino.Core().compile_model(model, "CPU")
     (found,) = compiled([images]).values()
     np.testing.assert_allclose(found, expected, atol=1e-4)
