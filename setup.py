@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 setup(
     name="npid_tf",
-    version=re.search('"(.+)"', Path("npid_tf/version.py").read_text())[1],
+    version=re.search(
+        '__version__ = "(.+)"', Path("npid_tf/version.py").read_text(encoding="utf-8")
+    )[1],
     description="Image embeddings without labels: NPID in TensorFlow and Keras 3.",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
