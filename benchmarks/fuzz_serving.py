@@ -153,18 +153,18 @@ class Fuzzer:
 
 class Watch(logging.Handler):
     """What this process logs as an error or prints to standard error, and the files
-    outside of a folder that it opens or changes.
+    outside of the folders of its servers that it opens or changes.
 
     Modules are no such files: Python reads some late, and FastAPI the sources of the
     routes. A context: only what happens within counts.
     """
 
-    def __init__(self, folder):
+    def __init__(self, *folders):
         super().__init__(logging.ERROR)
         self.messages = io.StringIO()
         self.opened = set()
         package = os.path.dirname(npid_tf.__file__)
-        self._folder = _as_prefix(folder)
+        self._folders = tuple(map(_as_prefix, folders))
         modules = (package, sys.prefix, sys.base_prefix)
         self._modules = tuple(map(_as_prefix, modules))
         self._active = False
@@ -197,7 +197,7 @@ class Watch(logging.Handler):
             path = os.path.realpath(os.fsdecode(path))
             is_module = path.startswith(self._modules) and path.endswith(MODULES)
             is_read = event == "open" and not (arguments[2] or 0) & WRITING
-            if not path.startswith(self._folder) and not (is_module and is_read):
+            if not path.startswith(self._folders) and not (is_module and is_read):
                 self.opened.add(path)
 
     def problems(self):

@@ -52,6 +52,7 @@ def start_server():
         servers.append(answer)
         return answer
 
+    start.servers = servers
     yield start
     for server in servers:
         server.stop()

@@ -29,7 +29,9 @@ def bounded(exported, start_server, tmp_path_factory):
         max_body_mb=BODY_LIMIT >> 20,
         request_seconds=6.0,  # A busy machine may take seconds for a valid one.
     )
-    return start_server(config), Watch(directory)
+    server = start_server(config)
+    # Those of other tests run on in this process, and look at their own folders.
+    return server, Watch(*(one.config.export_dir for one in start_server.servers))
 
 
 def test_malformed_requests_get_a_reason_and_valid_ones_an_answer(bounded):
