@@ -5,8 +5,10 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas
+from npid_tf.arguments import finite_number, seed_number
 from npid_tf.errors import UserError
+from npid_tf.parts import check_averaged, check_parts
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -28,7 +30,8 @@ class NPID(keras.Model):
         seed: of the negatives.
 
     Raises:
-        ValueError: where encoder and bank differ in dimension.
+        ValueError: where the parts do not fit one another, or were made in the scope of
+            another strategy.
     """
 
     def __init__(
@@ -42,17 +45,13 @@ class NPID(keras.Model):
         name="npid",
     ):
         super().__init__(name=name)
-        if encoder.output_shape[-1] != bank.embedding_dim:
-            raise UserError(
-                "`bank` must have the encoder's dimension. Received: "
-                f"{bank.embedding_dim}, and an encoder of {encoder.output_shape[-1]}."
-            )
+        self.check_parts(encoder, bank, loss)
         self.encoder = encoder
         self.bank = bank
         self.instance_loss = loss
-        self.proximal_weight = proximal_weight
-        self.weight_decay = weight_decay
-        self.seed = seed
+        self.proximal_weight = finite_number("proximal_weight", proximal_weight)
+        self.weight_decay = finite_number("weight_decay", weight_decay)
+        self.seed = seed_number(seed)
         # Steps taken, from which each step's negatives are drawn.
         self.step = self.add_weight(
             shape=(),
@@ -69,23 +68,67 @@ class NPID(keras.Model):
     def call(self, images, training=False):
         return self.encoder(images, training=training)
 
-    def compile(self, optimizer="sgd", jit_compile=False, **kwargs):
+    def check_parts(self, encoder, bank, loss):
+        """Raises ValueError for parts that this model cannot be made of."""
+        check_parts(encoder, bank, loss)
+        check_averaged(self, bank, loss)
+
+    def compile(
+        self,
+        optimizer="sgd",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile=False,
+        auto_scale_loss=True,
+    ):
         """As Keras's. XLA is off unless asked for: on CPUs it is three times slower.
 
+        XLA compiles a step but for the checks of its batch, since it drops assertions.
+
         Raises:
-            ValueError: for a loss or metrics (the loss is the constructor's), or for
-                settings of the optimizer that differ between one replica and several.
+            ValueError: for a loss or metrics (the loss is the constructor's), for
+                settings of the optimizer that differ between one replica and several,
+                or an optimizer that was made in the scope of another strategy.
         """
-        for argument in ("loss", "metrics", "weighted_metrics", "loss_weights"):
-            if kwargs.get(argument) is not None:
+        for name, value in (
+            ("loss", loss),
+            ("metrics", metrics),
+            ("weighted_metrics", weighted_metrics),
+            ("loss_weights", loss_weights),
+        ):
+            if value is not None:
                 raise UserError(
-                    f"NPID takes its loss when it is made; `{argument}` must be None."
+                    f"NPID takes its loss when it is made; `{name}` must be None. "
+                    f"Received: {value!r}."
                 )
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            _check_for_replicas(self.optimizer, jit_compile, self.steps_per_execution)
+        if jit_compile not in (True, False, "auto"):
+            raise UserError(
+                f"`jit_compile` must be True or False. Received: {jit_compile!r}."
+            )
         with self.distribute_strategy.scope():
+            super().compile(
+                optimizer=optimizer,
+                run_eagerly=run_eagerly,
+                steps_per_execution=steps_per_execution,
+                jit_compile=jit_compile is True,
+                auto_scale_loss=auto_scale_loss,
+            )
+            if self.distribute_strategy.num_replicas_in_sync > 1:
+                _check_for_replicas(
+                    self.optimizer, self.jit_compile, self.steps_per_execution
+                )
+            replicas.check_made_here("optimizer", self.optimizer.variables)
             self.optimizer.build(self.trainable_variables)
+        self._train_batch, self._test_batch = (
+            tf.function(part, autograph=False, jit_compile=True, reduce_retracing=True)
+            if self.jit_compile
+            else part
+            for part in (self._train_on, self._test_on)
+        )
 
     def fit(self, *arguments, **options):
         """As Keras's. What callbacks put into `during_fit` is undone also where it
@@ -97,10 +140,41 @@ class NPID(keras.Model):
         # Keras's own leaves a model that overrides `compile` without its optimizer.
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            with self._checks_outside_of_xla():
+                super().make_train_function(force)
+            self.train_function = batch_checks.in_words(self.train_function)
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            with self._checks_outside_of_xla():
+                super().make_test_function(force)
+            self.test_function = batch_checks.in_words(self.test_function)
+        return self.test_function
+
+    @contextlib.contextmanager
+    def _checks_outside_of_xla(self):
+        jit_compile, self.jit_compile = self.jit_compile, False
+        yield
+        self.jit_compile = jit_compile
+
     def train_step(self, data):
-        images, indices = _unpack(data)
+        images, indices = batch_checks.unpack(data, self.bank.num_instances)
         if replicas.num_replicas() > 1:
             images = _check_not_empty(images)
+        with batch_checks.checked():
+            self._train_batch(images, indices)
+        return self._logs()
+
+    def test_step(self, data):
+        images, indices = batch_checks.unpack(data, self.bank.num_instances)
+        with batch_checks.checked():
+            self._test_batch(images, indices)
+        return self._logs()
+
+    def _train_on(self, images, indices):
         with tf.GradientTape() as tape:
             embeddings = self(images, training=True)  # [batch, dim]
             losses = self._instance_losses(
@@ -116,17 +190,16 @@ class NPID(keras.Model):
         )
         self._move_rows(tf.stop_gradient(embeddings), indices, tf.stop_gradient(losses))
         self.step.assign_add(1)
-        self.loss_tracker.update_state(losses)
-        return self._logs()
+        self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
-    def test_step(self, data):
-        images, indices = _unpack(data)
+    def _test_on(self, images, indices):
         losses = self._instance_losses(self(images), indices, training=False)
-        self.loss_tracker.update_state(losses)
-        return self._logs()
+        self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
     def _move_rows(self, embeddings, indices, losses):
-        self.bank.update(indices, embeddings)
+        # An embedding that is not a number leaves its row, and the loss tells of it.
+        is_finite = tf.reduce_all(tf.math.is_finite(embeddings), axis=1, keepdims=True)
+        self.bank.update(indices, tf.where(is_finite, embeddings, 0.0))
 
     def _logs(self):
         loss = self.loss_tracker.result()
@@ -177,27 +250,10 @@ class NPID(keras.Model):
     @classmethod
     def from_config(cls, config):
         parts = {
-            key: keras.saving.deserialize_keras_object(config.pop(key))
+            key: keras.saving.deserialize_keras_object(config[key])
             for key in ("encoder", "bank", "loss")
         }
-        return cls(**parts, **config)
-
-
-def _unpack(data):
-    images, indices, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if indices is None or weights is not None:
-        raise UserError(
-            "NPID trains on batches of (images, indices), where `indices` number the "
-            "images. Received: "
-            + ("images alone." if indices is None else "sample weights as well.")
-        )
-    indices = tf.convert_to_tensor(indices)  # NumPy's, where a batch is run eagerly.
-    if not indices.dtype.is_integer:
-        raise UserError(
-            "`indices` must be integers, the number of each image. Received: "
-            f"{indices.dtype.name}."
-        )
-    return images, tf.cast(indices, tf.int64)
+        return cls(**{**config, **parts})
 
 
 def _check_not_empty(images):

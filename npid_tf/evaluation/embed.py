@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 
 BATCH_SIZE = 256  # images at a time, over all replicas
 
@@ -40,6 +41,7 @@ def embed_batches(model, dataset, num_images, training=False):
     """The same a batch at a time: yields (indices, a list of the model's outputs).
 
     num_images: how many images the data set has; the last batch has its first again.
+    Raises ValueError for indices that are not in [0, num_images).
     """
     strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
     # Whole batches: none is too small for all replicas, no shape traces the model anew.
@@ -50,7 +52,18 @@ def embed_batches(model, dataset, num_images, training=False):
     forward = _forward(model, strategy, training)
     for images, indices in _to_replicas(batches, size, strategy):
         *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
+        check_indices(indices, num_images)
         yield indices, outputs
+
+
+def check_indices(indices, num_images):
+    """Raises ValueError unless indices are integers in [0, num_images)."""
+    is_integer = np.issubdtype(indices.dtype, np.integer)
+    if not is_integer or indices.min() < 0 or indices.max() >= num_images:
+        raise UserError(
+            f"Indices must be integers in [0, {num_images}), the number of each image. "
+            f"Received: {indices.dtype}, {indices.min()} to {indices.max()}."
+        )
 
 
 # Kept, so that evaluating a model after every epoch traces it once.
