@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.errors import UserError
-from npid_tf.evaluation.embed import embed_batches
+from npid_tf.evaluation.embed import check_indices, embed_batches
 
 
 def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
@@ -29,6 +29,7 @@ def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
     for indices, (embeddings,) in embed_batches(
         encoder, dataset, bank.num_instances, training=True
     ):
+        check_indices(indices, bank.num_instances)
         if embeddings.shape[1:] != vectors.shape[1:]:
             raise UserError(
                 f"`encoder` must give [batch, {bank.embedding_dim}], the bank's "

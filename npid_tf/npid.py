@@ -1,6 +1,7 @@
 """`NPID`: instance discrimination as a Keras model (Wu et al., CVPR 2018)."""
 
 import contextlib
+import copy
 
 import keras
 import tensorflow as tf
@@ -70,8 +71,8 @@ class NPID(keras.Model):
 
     def check_parts(self, encoder, bank, loss):
         """Raises ValueError for parts that this model cannot be made of."""
-        check_parts(encoder, bank, loss)
         check_averaged(self, bank, loss)
+        check_parts(encoder, bank, loss)
 
     def compile(
         self,
@@ -164,13 +165,14 @@ class NPID(keras.Model):
         images, indices = batch_checks.unpack(data, self.bank.num_instances)
         if replicas.num_replicas() > 1:
             images = _check_not_empty(images)
-        with batch_checks.checked():
+        # Nothing moves, the number of steps among it, before the batch is found right.
+        with batch_checks.checked(), tf.control_dependencies([indices]):
             self._train_batch(images, indices)
         return self._logs()
 
     def test_step(self, data):
         images, indices = batch_checks.unpack(data, self.bank.num_instances)
-        with batch_checks.checked():
+        with batch_checks.checked(), tf.control_dependencies([indices]):
             self._test_batch(images, indices)
         return self._logs()
 
@@ -249,6 +251,7 @@ class NPID(keras.Model):
 
     @classmethod
     def from_config(cls, config):
+        config = copy.deepcopy(config)  # Keras takes those of the parts to pieces.
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("encoder", "bank", "loss")

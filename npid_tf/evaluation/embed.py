@@ -26,9 +26,13 @@ def embed(model, dataset, num_instances, training=False):
     Returns:
         float32 array [num_instances, dim], row i that of index i, or a tuple of them;
         NaN where an index is missing.
+
+    Raises:
+        ValueError: for indices that are not in [0, num_instances).
     """
     rows = None
     for indices, outputs in embed_batches(model, dataset, num_instances, training):
+        check_indices(indices, num_instances)
         if rows is None:
             shapes = [(num_instances, output.shape[1]) for output in outputs]
             rows = [np.full(shape, np.nan, np.float32) for shape in shapes]
@@ -41,7 +45,6 @@ def embed_batches(model, dataset, num_images, training=False):
     """The same a batch at a time: yields (indices, a list of the model's outputs).
 
     num_images: how many images the data set has; the last batch has its first again.
-    Raises ValueError for indices that are not in [0, num_images).
     """
     strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
     # Whole batches: none is too small for all replicas, no shape traces the model anew.
@@ -52,7 +55,6 @@ def embed_batches(model, dataset, num_images, training=False):
     forward = _forward(model, strategy, training)
     for images, indices in _to_replicas(batches, size, strategy):
         *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
-        check_indices(indices, num_images)
         yield indices, outputs
 
 

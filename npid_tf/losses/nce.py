@@ -1,5 +1,6 @@
 """Noise-contrastive estimation of the non-parametric softmax, Eqs. 4-7."""
 
+import copy
 import functools
 import math
 
@@ -90,7 +91,9 @@ class NCE(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        negatives = keras.saving.deserialize_keras_object(config["negatives"])
+        negatives = keras.saving.deserialize_keras_object(
+            copy.deepcopy(config["negatives"])
+        )
         return cls(**{**config, "negatives": negatives})
 
 

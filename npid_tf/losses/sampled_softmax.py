@@ -1,5 +1,7 @@
 """Cross-entropy over the positive and m negatives: the authors' later update."""
 
+import copy
+
 import keras
 import tensorflow as tf
 
@@ -46,5 +48,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        negatives = keras.saving.deserialize_keras_object(config["negatives"])
+        negatives = keras.saving.deserialize_keras_object(
+            copy.deepcopy(config["negatives"])
+        )
         return cls(**{**config, "negatives": negatives})
