@@ -158,6 +158,11 @@ def after(condition, value, *said):
     """
     if getattr(_place, "is_checked", False):
         return value
+    return asserted(condition, value, *said)
+
+
+def asserted(condition, value, *said):
+    """As `after`, of what is found out within a step as well."""
     if tf.executing_eagerly():
         if not bool(condition):
             said = (part.numpy() if tf.is_tensor(part) else part for part in said)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from npid_tf.arguments import finite_number
 from npid_tf.errors import UserError
+from npid_tf.neighbors import RefreshNeighbors, refresh_neighbors
 from npid_tf.npid import NPID
 from npid_tf.parts import check_learned, check_parts
 from npid_tf.recent_rows import RecentRows
@@ -16,6 +17,7 @@ class InstanceClassifier(NPID):
 
     Used as `NPID` is: `fit`, `predict`, callbacks, strategies. The rows follow SGD with
     the learning rate that the optimizer has in the step, times `row_learning_rate`.
+    Where labels are smoothed, `fit` keeps the rows' neighbors up to date.
 
     Args:
         encoder: model from images to unit embeddings (see `build_encoder`).
@@ -78,6 +80,28 @@ class InstanceClassifier(NPID):
             jit_compile,
             auto_scale_loss,
         )
+
+    def own_callbacks(self, callbacks, steps_per_epoch):
+        own = super().own_callbacks(callbacks, steps_per_epoch)
+        given = getattr(callbacks, "callbacks", callbacks)
+        given = keras.tree.flatten(given if given is not None else [])
+        refreshes = any(isinstance(each, RefreshNeighbors) for each in given)
+        if self.instance_loss.smoothing and not refreshes:
+            own.append(RefreshNeighbors())
+        return own
+
+    def make_train_function(self, force=False):
+        if self.instance_loss.smoothing and not self.bank.has_neighbors():
+            refresh_neighbors(self.bank)
+        return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        if self.instance_loss.smoothing and not self.bank.has_neighbors():
+            raise UserError(
+                "Labels cannot be smoothed yet: the rows have no neighbors. Train "
+                "first, or call `npid_tf.neighbors.refresh_neighbors(model.bank)`."
+            )
+        return super().make_test_function(force)
 
     def _move_rows(self, embeddings, indices, losses):
         rate = self.row_learning_rate * self.optimizer.learning_rate

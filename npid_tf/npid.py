@@ -2,13 +2,15 @@
 
 import contextlib
 import copy
+import inspect
 
 import keras
 import tensorflow as tf
 
-from npid_tf import batch_checks, replicas
+from npid_tf import batch_checks, replicas, step_checks
 from npid_tf.arguments import finite_number, seed_number
 from npid_tf.errors import UserError
+from npid_tf.first_look import FirstLook, FirstLookCallback
 from npid_tf.parts import check_averaged, check_parts
 
 
@@ -65,6 +67,7 @@ class NPID(keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.during_fit = contextlib.ExitStack()  # what `fit` undoes, however it ends
         self.built = True
+        self._first_look = None  # Where `train_step` is called by someone's own loop.
 
     def call(self, images, training=False):
         return self.encoder(images, training=training)
@@ -95,21 +98,13 @@ class NPID(keras.Model):
                 settings of the optimizer that differ between one replica and several,
                 or an optimizer that was made in the scope of another strategy.
         """
-        for name, value in (
-            ("loss", loss),
-            ("metrics", metrics),
-            ("weighted_metrics", weighted_metrics),
-            ("loss_weights", loss_weights),
-        ):
-            if value is not None:
-                raise UserError(
-                    f"NPID takes its loss when it is made; `{name}` must be None. "
-                    f"Received: {value!r}."
-                )
-        if jit_compile not in (True, False, "auto"):
-            raise UserError(
-                f"`jit_compile` must be True or False. Received: {jit_compile!r}."
-            )
+        step_checks.check_compiled(
+            jit_compile,
+            loss=loss,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            loss_weights=loss_weights,
+        )
         with self.distribute_strategy.scope():
             super().compile(
                 optimizer=optimizer,
@@ -119,15 +114,14 @@ class NPID(keras.Model):
                 auto_scale_loss=auto_scale_loss,
             )
             if self.distribute_strategy.num_replicas_in_sync > 1:
-                _check_for_replicas(
+                step_checks.check_for_replicas(
                     self.optimizer, self.jit_compile, self.steps_per_execution
                 )
+            replicas.check_made_here("encoder", self.encoder.variables)
             replicas.check_made_here("optimizer", self.optimizer.variables)
             self.optimizer.build(self.trainable_variables)
         self._train_batch, self._test_batch = (
-            tf.function(part, autograph=False, jit_compile=True, reduce_retracing=True)
-            if self.jit_compile
-            else part
+            step_checks.in_xla(part) if self.jit_compile else part
             for part in (self._train_on, self._test_on)
         )
 
@@ -141,11 +135,55 @@ class NPID(keras.Model):
         # Keras's own leaves a model that overrides `compile` without its optimizer.
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    def fit(self, *args, **kwargs):
+        """As Keras's. Warns once of images and indices that can hardly be meant."""
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        given.pop("self")
+        given["callbacks"] = self._with_own(given.get("callbacks"), given)
+        return super().fit(**given)
+
+    def _with_own(self, callbacks, given):
+        own = self.own_callbacks(callbacks, given.get("steps_per_epoch"))
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            for callback in own:
+                callbacks.append(callback)
+            return callbacks
+        return [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
+
+    def own_callbacks(self, callbacks, steps_per_epoch):
+        """What `fit` does beside the user's callbacks: a list of callbacks."""
+        return [FirstLookCallback(steps_per_epoch)]
+
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """As Keras's: a model from images to embeddings, the encoder without a bank.
+
+        Raises ValueError in the scope of a strategy: there TensorFlow writes what fails
+        as soon as it is called.
+        """
+        if tf.distribute.has_strategy():
+            raise UserError(
+                "`export` must be called outside of the strategy's scope. Received: a "
+                f"call in that of {replicas.told(tf.distribute.get_strategy())}."
+            )
+        self.encoder.export(
+            filepath, format, verbose, input_signature=input_signature, **kwargs
+        )
+
     def make_train_function(self, force=False):
         if self.train_function is None or force:
             with self._checks_outside_of_xla():
                 super().make_train_function(force)
-            self.train_function = batch_checks.in_words(self.train_function)
+            self._first_look = FirstLook(self)
+            self.train_function = self._first_look.after_step(
+                batch_checks.in_words(self.train_function)
+            )
         return self.train_function
 
     def make_test_function(self, force=False):
@@ -164,7 +202,9 @@ class NPID(keras.Model):
     def train_step(self, data):
         images, indices = batch_checks.unpack(data, self.bank.num_instances)
         if replicas.num_replicas() > 1:
-            images = _check_not_empty(images)
+            images = step_checks.check_not_empty(images)
+        if self._first_look is not None:
+            self._first_look.look(images, indices)
         # Nothing moves, the number of steps among it, before the batch is found right.
         with batch_checks.checked(), tf.control_dependencies([indices]):
             self._train_batch(images, indices)
@@ -183,7 +223,7 @@ class NPID(keras.Model):
                 embeddings, indices, training=True
             )  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
-            objective = tf.reduce_sum(losses) / _global_batch_size(losses)
+            objective = tf.reduce_sum(losses) / step_checks.global_batch_size(losses)
             objective += self._regularization()
             objective = self.optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, self.trainable_variables)
@@ -257,39 +297,3 @@ class NPID(keras.Model):
             for key in ("encoder", "bank", "loss")
         }
         return cls(**{**config, **parts})
-
-
-def _check_not_empty(images):
-    message = (
-        "A replica got no image of a batch. Expected: at least one for each replica. "
-        "Drop the last batch, `batch(size, drop_remainder=True)`, or make it larger."
-    )
-    with tf.control_dependencies(
-        [tf.debugging.assert_positive(tf.shape(images)[0], message)]
-    ):
-        return tf.identity(images)
-
-
-def _global_batch_size(losses):
-    return replicas.add_up(tf.cast(tf.shape(losses)[0], tf.float32))
-
-
-def _check_for_replicas(optimizer, jit_compile, steps_per_execution):
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm"):
-        if getattr(inner, name, None):
-            raise UserError(
-                f"The optimizer's `{name}` is not supported on more than one replica: "
-                "Keras applies it to each replica's own gradients. Use one device, or "
-                "leave it out."
-            )
-    for name, value in (
-        ("jit_compile", jit_compile),
-        ("steps_per_execution", steps_per_execution > 1),
-    ):
-        if value:
-            raise UserError(
-                f"`{name}` is not supported on more than one replica: TensorFlow does "
-                "not run the replicas' exchange inside it. Use one device, or leave it "
-                "out."
-            )

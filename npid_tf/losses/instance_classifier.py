@@ -69,7 +69,8 @@ class InstanceCrossEntropy(keras.layers.Layer):
         neighbors = bank.neighbors_of(bank.collect(indices))
         scores, is_here = bank.pair_similarities(queries, neighbors)
         # Where there are none yet, XLA leaves nothing else to say so.
-        elsewhere = tf.where(neighbors < 0, float("nan"), 0.0)
+        is_none = neighbors >= bank.num_instances
+        elsewhere = tf.where(is_none, float("nan"), 0.0)
         means = tf.reduce_mean(tf.where(is_here, scores, elsewhere), axis=1)
         of_neighbors = bank.combine(means, queries)
         return (1 - self.smoothing) * own + self.smoothing * of_neighbors
