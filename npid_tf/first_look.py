@@ -156,16 +156,16 @@ class FirstLookCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.first_look.start_epoch()
-        self.first_step = int(self.model.step)
+        self.first_step = int(self.model.step.numpy())
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.steps_per_epoch is None:
             self.first_look.start_epoch()
-            self.first_step = int(self.model.step)
+            self.first_step = int(self.model.step.numpy())
 
     def on_epoch_end(self, epoch, logs=None):
         self.first_look.judge_images()
-        num_steps = int(self.model.step) - self.first_step
+        num_steps = int(self.model.step.numpy()) - self.first_step
         self.first_look.judge_rows(self.steps_per_epoch is None, num_steps)
 
 
