@@ -125,22 +125,21 @@ class NPID(keras.Model):
             for part in (self._train_on, self._test_on)
         )
 
-    def fit(self, *arguments, **options):
-        """As Keras's. What callbacks put into `during_fit` is undone also where it
-        raises, of which Keras tells no callback."""
-        with self.during_fit:
-            return super().fit(*arguments, **options)
-
     def compile_from_config(self, config):
         # Keras's own leaves a model that overrides `compile` without its optimizer.
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(self, *args, **kwargs):
-        """As Keras's. Warns once of images and indices that can hardly be meant."""
+        """As Keras's. Warns once of images and indices that can hardly be meant.
+
+        What callbacks put into `during_fit` is undone also where it raises, of which
+        Keras tells no callback.
+        """
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         given.pop("self")
         given["callbacks"] = self._with_own(given.get("callbacks"), given)
-        return super().fit(**given)
+        with self.during_fit:
+            return super().fit(**given)
 
     def _with_own(self, callbacks, given):
         own = self.own_callbacks(callbacks, given.get("steps_per_epoch"))
