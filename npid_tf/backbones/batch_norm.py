@@ -37,9 +37,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _of_several(self, inputs):
         """Vectors [batch, ..., channels], checked to be more than one: of one alone,
         the normalized values are all zeros. Under XLA, which drops assertions, NaN."""
+        if self.synchronized and replicas.num_replicas() > 1:
+            return inputs  # Each of them has an image: NPID sees to that.
         count = tf.shape(inputs)[0]
-        if self.synchronized:
-            count = replicas.add_up(count)
         said = (
             f"`{self.name}` normalizes over a batch, which must hold two images or "
             "more in training. Received: 1. Use larger batches, and drop a last one "
