@@ -172,25 +172,28 @@ def class_scores(similarities, neighbor_labels, num_classes, temperature):
     temperature that is not above 0.
     """
     temperature = positive_number("temperature", temperature)
-    similarities = np.asarray(similarities, np.float32)
-    labels = np.asarray(neighbor_labels)
-    if similarities.ndim != 2 or similarities.shape != labels.shape:
+    similarities = tf.cast(similarities, tf.float32)
+    labels = tf.convert_to_tensor(neighbor_labels)
+    if similarities.shape.rank != 2 or not labels.shape.is_compatible_with(
+        similarities.shape
+    ):
         raise UserError(
             "`similarities` and `neighbor_labels` must be [num_queries, k]. Received: "
-            f"{list(similarities.shape)} and {list(labels.shape)}."
+            f"{similarities.shape} and {labels.shape}."
         )
-    labels = checked_labels(labels.reshape(-1), "neighbor_labels", num_classes, -1)
-    labels = labels.reshape(similarities.shape)
-    votes = (labels >= 0) & np.isfinite(similarities)
-    similarities = np.where(votes, similarities, np.float32(-np.inf))
+    if tf.executing_eagerly():  # In a graph, such as an export's, none of them votes.
+        checked_labels(labels.numpy().reshape(-1), "neighbor_labels", num_classes, -1)
+    labels = tf.cast(labels, tf.int64)
+    votes = (labels >= 0) & (labels < num_classes) & tf.math.is_finite(similarities)
+    similarities = tf.where(votes, similarities, float("-inf"))
     # The largest similarity is taken off, which leaves the order and cannot overflow.
-    strongest = similarities.max(axis=1, keepdims=True, initial=-np.inf)
-    strongest = np.where(np.isfinite(strongest), strongest, 0)
+    strongest = tf.reduce_max(similarities, axis=1, keepdims=True)
+    strongest = tf.where(tf.math.is_finite(strongest), strongest, 0.0)
     weights = tf.exp((similarities - strongest) / temperature)
-    num_queries = len(similarities)
+    num_queries = tf.shape(similarities)[0]
     # int64: a GPU computes with int32 on the host.
-    first_cells = np.arange(num_queries, dtype=np.int64)[:, None] * num_classes
-    cells = np.where(votes, first_cells + labels, -1)  # -1 counts nowhere.
+    first_cells = tf.range(num_queries, dtype=tf.int64)[:, None] * num_classes
+    cells = tf.where(votes, first_cells + labels, -1)  # -1 counts nowhere.
     scores = tf.math.unsorted_segment_sum(weights, cells, num_queries * num_classes)
     return tf.reshape(scores, [num_queries, num_classes])
 
