@@ -133,6 +133,7 @@ def build_model(config, num_instances):
         raise UserError(
             f"Unknown bank_init {config.bank_init!r}. Known: {', '.join(BANK_INITS)}."
         )
+    _check_batch_norm(config)
     # `forward` replaces the first rows before the first step, see train.py.
     init = "normal" if config.bank_init.startswith("forward") else config.bank_init
     encoder = build_fresh_encoder(config)
@@ -182,6 +183,14 @@ def build_model(config, num_instances):
         config.bank_dtype,
     )
     return NPID(encoder, bank, loss, config.proximal_weight, *of_any_model)
+
+
+def _check_batch_norm(config):
+    if config.head_batch_norm and config.batch_size * config.views < 2:
+        raise UserError(
+            "`head_batch_norm` normalizes over a batch, which must hold two images or "
+            f"more. Received: batch_size={config.batch_size}, views={config.views}."
+        )
 
 
 def _check_for_classifier(config):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from npid_tf import workers
+from npid_tf.arguments import positive_number, whole_number
 from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import knn_accuracy
@@ -21,8 +22,9 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         if not np.isfinite(loss):
             raise UserError(
                 f"The loss became {loss} at step {batch + 1} of the epoch: training "
-                "diverged. The last checkpoint is kept; try a lower --learning_rate, "
-                "or --precision=float32."
+                "diverged, or pixels of its images are NaN or infinite. The last "
+                "checkpoint is kept; try a lower --learning_rate, or "
+                "--precision=float32."
             )
 
 
@@ -43,9 +45,9 @@ class KNNEvaluation(keras.callbacks.Callback):
         self.dataset = dataset
         self.labels = labels
         self.train_labels = train_labels
-        self.k = min(k, len(train_labels))
-        self.temperature = temperature
-        self.every = every
+        self.k = min(whole_number("k", k, 1), len(train_labels))
+        self.temperature = positive_number("temperature", temperature)
+        self.every = whole_number("every", every, 1)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:

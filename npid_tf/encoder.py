@@ -2,6 +2,7 @@
 
 import keras
 
+from npid_tf.arguments import one_of, whole_number
 from npid_tf.backbones.resnet import batch_norm
 from npid_tf.errors import UserError
 
@@ -40,8 +41,8 @@ def build_encoder(
         ValueError: for an unknown head, a backbone of another output, or a dimension
             that the head `none` cannot give.
     """
-    if head not in HEADS:
-        raise UserError(f"Unknown head {head!r}. Known: {', '.join(HEADS)}.")
+    one_of("head", head, HEADS)
+    embedding_dim = whole_number("embedding_dim", embedding_dim, 1)
     images = keras.Input(backbone.input_shape[1:])
     x = images
     if normalize:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.errors import UserError
-from npid_tf.evaluation.embed import embed
+from npid_tf.evaluation.embed import check_indices, embed_batches
 
 
 def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
@@ -21,14 +21,26 @@ def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
             point all ways even where the untrained encoder sends all images one way.
 
     Raises:
-        ValueError: where an index is missing.
+        ValueError: where an index is missing or none of the bank's, or an embedding has
+            another dimension or is not finite. Nothing is written then.
     """
-    vectors = embed(encoder, dataset, bank.num_instances, training=True)
-    missing = np.isnan(vectors[:, 0])
-    if missing.any():
+    vectors = np.zeros([bank.num_instances, bank.embedding_dim], np.float32)
+    is_missing = np.ones(bank.num_instances, bool)
+    for indices, (embeddings,) in embed_batches(
+        encoder, dataset, bank.num_instances, training=True
+    ):
+        check_indices(indices, bank.num_instances)
+        if embeddings.shape[1:] != vectors.shape[1:]:
+            raise UserError(
+                f"`encoder` must give [batch, {bank.embedding_dim}], the bank's "
+                f"dimension. Received: {list(embeddings.shape)}."
+            )
+        vectors[indices] = embeddings
+        is_missing[indices] = False
+    if is_missing.any():
         raise UserError(
             "`dataset` must hold every index once. Missing: "
-            f"{int(missing.sum())} of {bank.num_instances}."
+            f"{int(is_missing.sum())} of {bank.num_instances}."
         )
     bank.assign(vectors - vectors.mean(axis=0) if centred else vectors)
 

@@ -3,8 +3,11 @@
 import keras
 import tensorflow as tf
 
+from npid_tf.arguments import finite_number
 from npid_tf.errors import UserError
+from npid_tf.neighbors import RefreshNeighbors, refresh_neighbors
 from npid_tf.npid import NPID
+from npid_tf.parts import check_learned, check_parts
 from npid_tf.recent_rows import RecentRows
 
 
@@ -14,6 +17,7 @@ class InstanceClassifier(NPID):
 
     Used as `NPID` is: `fit`, `predict`, callbacks, strategies. The rows follow SGD with
     the learning rate that the optimizer has in the step, times `row_learning_rate`.
+    Where labels are smoothed, `fit` keeps the rows' neighbors up to date.
 
     Args:
         encoder: model from images to unit embeddings (see `build_encoder`).
@@ -38,25 +42,66 @@ class InstanceClassifier(NPID):
         seed=0,
         name="instance_classifier",
     ):
-        if loss.smoothing and not bank.num_neighbors:
-            raise UserError(
-                "Smoothed labels need rows with neighbors: "
-                "LearnedRows(..., num_neighbors=K). "
-                f"Received: smoothing={loss.smoothing}, num_neighbors=0."
-            )
         super().__init__(
             encoder, bank, loss, weight_decay=weight_decay, seed=seed, name=name
         )
-        self.row_learning_rate = row_learning_rate
+        self.row_learning_rate = finite_number("row_learning_rate", row_learning_rate)
 
-    def compile(self, optimizer="sgd", jit_compile=False, **kwargs):
+    def check_parts(self, encoder, bank, loss):
+        check_learned(bank, loss)
+        check_parts(encoder, bank, loss)
+
+    def compile(
+        self,
+        optimizer="sgd",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile=False,
+        auto_scale_loss=True,
+    ):
         """As NPID's. Raises ValueError for XLA with RecentRows as well."""
-        if jit_compile and isinstance(self.bank, RecentRows):
+        if jit_compile is True and isinstance(self.bank, RecentRows):
             raise UserError(
                 "`jit_compile` is not supported with `RecentRows`: XLA cannot tell "
                 "beforehand how many rows a step visits anew. Leave it out."
             )
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        super().compile(
+            optimizer,
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            run_eagerly,
+            steps_per_execution,
+            jit_compile,
+            auto_scale_loss,
+        )
+
+    def own_callbacks(self, callbacks, steps_per_epoch):
+        own = super().own_callbacks(callbacks, steps_per_epoch)
+        given = getattr(callbacks, "callbacks", callbacks)
+        given = keras.tree.flatten(given if given is not None else [])
+        refreshes = any(isinstance(each, RefreshNeighbors) for each in given)
+        if self.instance_loss.smoothing and not refreshes:
+            own.append(RefreshNeighbors())
+        return own
+
+    def make_train_function(self, force=False):
+        if self.instance_loss.smoothing and not self.bank.has_neighbors():
+            refresh_neighbors(self.bank)
+        return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        if self.instance_loss.smoothing and not self.bank.has_neighbors():
+            raise UserError(
+                "Labels cannot be smoothed yet: the rows have no neighbors. Train "
+                "first, or call `npid_tf.neighbors.refresh_neighbors(model.bank)`."
+            )
+        return super().make_test_function(force)
 
     def _move_rows(self, embeddings, indices, losses):
         rate = self.row_learning_rate * self.optimizer.learning_rate

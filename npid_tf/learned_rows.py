@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas
+from npid_tf.arguments import INT64, finite_number, whole_number
 from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import chunk_size
 from npid_tf.sharded_bank import ShardedMemoryBank
@@ -25,7 +26,7 @@ class LearnedRows(ShardedMemoryBank):
         momentum: of SGD, in [0, 1).
         weight_decay: L2 penalty on the rows.
         num_neighbors: K, rows kept for every row as its nearest, for label smoothing;
-            0 for none.
+            0 for none. They are n until they are found: see `RefreshNeighbors`.
         initializer, seed: as of `MemoryBank`.
     """
 
@@ -43,27 +44,30 @@ class LearnedRows(ShardedMemoryBank):
         super().__init__(
             num_instances, embedding_dim, momentum, initializer, seed, name=name
         )
-        if not 0 <= num_neighbors < num_instances:
+        self.num_neighbors = whole_number("num_neighbors", num_neighbors, INT64.start)
+        if not 0 <= self.num_neighbors < self.num_instances:
             raise UserError(
                 "`num_neighbors` must be in [0, num_instances). Received: "
                 f"num_neighbors={num_neighbors}, num_instances={num_instances}."
             )
-        self.weight_decay = weight_decay
-        self.num_neighbors = num_neighbors
-        self.velocity = self._add_rows("velocity", embedding_dim, "float32")
-        if num_neighbors:
+        self.weight_decay = finite_number("weight_decay", weight_decay)
+        self.velocity = self._add_rows("velocity", self.embedding_dim, "float32")
+        if self.num_neighbors:
             # Of a GPU's kernels none keeps int32 in its memory, but uint32 all do.
-            self.neighbors = self._add_rows("neighbors", num_neighbors, "uint32")
+            none = keras.initializers.Constant(self.num_instances)
+            self.neighbors = self._add_rows(
+                "neighbors", self.num_neighbors, "uint32", none
+            )
 
-    def _add_rows(self, name, columns, dtype):
-        return self._add(name, (self.rows_per_replica(), columns), dtype)
+    def _add_rows(self, name, columns, dtype, initializer="zeros"):
+        return self._add(name, (self.rows_per_replica(), columns), dtype, initializer)
 
-    def _add(self, name, shape, dtype):
+    def _add(self, name, shape, dtype, initializer="zeros"):
         self.built = False
         weight = self.add_weight(
             shape=shape,
             dtype=dtype,
-            initializer="zeros",
+            initializer=initializer,
             trainable=False,
             autocast=False,
             aggregation="none",  # Every replica changes its own.
@@ -84,13 +88,36 @@ class LearnedRows(ShardedMemoryBank):
         rows = super().read(first, end, weight)
         return rows if weight is not None else tf.math.l2_normalize(rows, 1).numpy()
 
+    def update(self, indices, embeddings):
+        """Raises ValueError: these rows follow the gradient, see `descend`."""
+        raise UserError(
+            f"{type(self).__name__} follow the gradient of InstanceCrossEntropy, in an "
+            "InstanceClassifier; they are no average of embeddings. Use a MemoryBank."
+        )
+
+    def has_neighbors(self):
+        """Whether the rows' neighbors have been found."""
+        first = self.read(0, 1, self.neighbors)
+        # Row 0 is none of its own: zeros are what older files have for none.
+        return bool(((first > 0) & (first < self.num_instances)).all())
+
     def neighbors_of(self, indices):
-        """The neighbors of all replicas' images: int64 [global batch] -> [..., K]."""
+        """The neighbors of all replicas' images: int64 [global batch] -> [..., K].
+
+        Raises ValueError, or InvalidArgumentError in a graph, where they have not been
+        found yet; under XLA they are n then.
+        """
         is_here = self.holds(indices)
         first, variable = self._held(self.neighbors)
         found = tf.gather(variable, tf.where(is_here, indices - first, 0))
         found = tf.cast(found, tf.int64)  # No collective adds up uint32.
-        return replicas.add_up(tf.where(is_here[:, None], found, 0))
+        found = replicas.add_up(tf.where(is_here[:, None], found, 0))
+        return batch_checks.after(
+            tf.reduce_all(found < self.num_instances),
+            found,
+            "Labels cannot be smoothed yet: the rows have no neighbors. Call "
+            "`npid_tf.neighbors.refresh_neighbors(bank)` first; `fit` does.",
+        )
 
     def visit(self, indices):
         """Called with the images of each training step, before their loss."""

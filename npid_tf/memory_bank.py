@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas
+from npid_tf.arguments import one_of, part_of_one, seed_number, whole_number
 from npid_tf.errors import UserError
 from npid_tf.initialization import INITIALIZERS
+from npid_tf.row_checks import check_range, checked_rows, checked_vectors
 
 ROWS_AT_ONCE = 65_536
 
@@ -45,31 +47,16 @@ class MemoryBank(keras.layers.Layer):
         name="memory_bank",
     ):
         super().__init__(name=name, trainable=False, dtype="float32")
-        if num_instances < 2:
-            raise UserError(
-                f"`num_instances` must be at least 2. Received: {num_instances}."
-            )
-        if not 0 <= momentum < 1:
-            raise UserError(f"`momentum` must be in [0, 1). Received: {momentum}.")
-        if initializer not in INITIALIZERS:
-            raise UserError(
-                f"Unknown initializer {initializer!r}. Known: "
-                f"{', '.join(INITIALIZERS)}."
-            )
-        if row_dtype not in ("float32", "bfloat16"):
-            raise UserError(
-                f"Unknown row_dtype {row_dtype!r}. Known: float32, bfloat16."
-            )
-        self.num_instances = num_instances
-        self.embedding_dim = embedding_dim
-        self.momentum = momentum
-        self.initializer = initializer
-        self.seed = seed
-        self.row_dtype = row_dtype
+        self.num_instances = whole_number("num_instances", num_instances, 2)
+        self.embedding_dim = whole_number("embedding_dim", embedding_dim, 1)
+        self.momentum = part_of_one("momentum", momentum)
+        self.initializer = one_of("initializer", initializer, INITIALIZERS)
+        self.seed = seed_number(seed)
+        self.row_dtype = one_of("row_dtype", row_dtype, ("float32", "bfloat16"))
         self.strategy = tf.distribute.get_strategy()
         self.local_ranks = replicas.local_ranks(self.strategy)
         self.vectors = self.add_weight(
-            shape=(self.rows_per_replica(), embedding_dim),
+            shape=(self.rows_per_replica(), self.embedding_dim),
             dtype=row_dtype,
             initializer="zeros",
             trainable=False,
@@ -91,8 +78,17 @@ class MemoryBank(keras.layers.Layer):
     # Called in a replica context, by the losses and by NPID.
 
     def lookup(self, indices):
-        """The rows v_j of a replica's images: int64 [batch] -> float32 [batch, d]."""
-        return self.held_rows(indices)
+        """The rows v_j of a replica's images: int64 [batch] -> float32 [batch, d].
+
+        Raises ValueError, or InvalidArgumentError in a graph, for indices that are no
+        rows; under XLA, which cannot raise, their rows are NaN.
+        """
+        indices = batch_checks.checked_numbers(indices, self.num_instances)
+        rows = self._rows_of(indices)
+        return batch_checks.nan_outside(rows, indices, self.num_instances)
+
+    def _rows_of(self, indices):
+        return self.held_rows(tf.clip_by_value(indices, 0, self.num_instances - 1))
 
     def held_rows(self, indices):
         """Rows that this replica holds: integers [...] -> float32 [..., d]."""
@@ -139,8 +135,17 @@ class MemoryBank(keras.layers.Layer):
         Args:
             indices: int64 [batch].
             embeddings: float32 [batch, embedding_dim], unit length.
+
+        Raises:
+            ValueError: for other shapes and dtypes, and, eagerly, for indices that are
+                no rows and embeddings that are not finite; in a graph
+                InvalidArgumentError. Under XLA nothing is written then.
         """
-        indices = replicas.gather(tf.cast(indices, tf.int64))
+        indices, embeddings = batch_checks.checked_pairs(indices, embeddings, self)
+        embeddings = batch_checks.checked_finite(embeddings)
+        is_right = batch_checks.are_rows(indices, self.num_instances)
+        is_right &= tf.reduce_all(tf.math.is_finite(embeddings))
+        indices = replicas.gather(tf.where(is_right, indices, 0))
         embeddings = replicas.gather(embeddings)
         embeddings = replicas.means_by_index(indices, embeddings)
         positions = self.held_positions(indices)
@@ -148,12 +153,15 @@ class MemoryBank(keras.layers.Layer):
         embeddings = tf.gather(embeddings, positions)
         old = self.held_rows(indices)
         mixed = self.momentum * old + (1 - self.momentum) * embeddings
-        rows = tf.cast(tf.math.l2_normalize(mixed, axis=1), self.row_dtype)
+        # Under XLA nothing else keeps a wrong batch out.
+        rows = tf.where(is_right, tf.math.l2_normalize(mixed, axis=1), old)
         first, variable = self._held()
+        rows = tf.cast(rows, self.row_dtype)
         variable.scatter_update(tf.IndexedSlices(rows, indices - first))
 
     def _held(self, weight=None):
         """The first row that this replica holds, and the variable on its device."""
+        replicas.check_place(self.strategy, self.name)
         rank = replicas.rank()
         first, _ = self.bounds(rank)
         variable = (self.vectors if weight is None else weight).value
@@ -184,7 +192,13 @@ class MemoryBank(keras.layers.Layer):
         return self.parts(weight)[:1] if 0 in self.local_ranks else []
 
     def write(self, first, rows, weight=None):
-        """Replaces the rows from `first` on, as they are; rows: [num_rows, d]."""
+        """Replaces the rows from `first` on, as they are; rows: [num_rows, d].
+
+        Raises ValueError, and writes nothing, for rows of another shape or dtype, that
+        are not finite or that the bank does not have.
+        """
+        weight = self.vectors if weight is None else weight
+        rows = checked_rows(rows, first, weight, self.num_instances)
         for start, end, variable in self.parts(weight):
             low, high = max(first, start), min(first + len(rows), end)
             if low < high:
@@ -193,8 +207,11 @@ class MemoryBank(keras.layers.Layer):
                 variable.scatter_update(tf.IndexedSlices(chosen, numbers))
 
     def assign(self, vectors):
-        """Replaces all rows. vectors: float [num_instances, d]; they are normalized."""
-        vectors = np.asarray(vectors, np.float32)
+        """Replaces all rows. vectors: float [num_instances, d]; they are normalized.
+
+        Raises ValueError for another shape, and where they are not finite.
+        """
+        vectors = checked_vectors(vectors, self.num_instances, self.embedding_dim)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         self.write(0, vectors / np.maximum(norms, 1e-12))
 
@@ -205,6 +222,7 @@ class MemoryBank(keras.layers.Layer):
 
     def read(self, first, end, weight=None):
         """The rows from `first` to `end`: array [end - first, d], of no bfloat16."""
+        check_range(first, end, self.num_instances)
         _, _, variable = self.parts(weight)[0]
         rows = tf.gather(variable, tf.range(first, end))
         return tf.cast(rows, readable_dtype(variable)).numpy()
@@ -226,14 +244,22 @@ class MemoryBank(keras.layers.Layer):
             store[name] = self.read(0, self.num_instances, weight)
 
     def load_own_variables(self, store):
-        for name, weight in self.row_weights().items():
-            shape = (self.num_instances, weight.shape[1])
-            found = tuple(store[name].shape)
-            if found != shape:
+        self._load(store, self.row_weights())
+
+    def _load(self, store, weights):
+        """Writes the rows of all weights, or of none where some do not fit."""
+        found = {}
+        for name, weight in weights.items():
+            if name not in store:
+                raise UserError(f"The file holds no {name!r} of the bank.")
+            rows, shape = np.asarray(store[name]), (self.num_instances, weight.shape[1])
+            if rows.shape != shape:
                 raise UserError(
-                    f"The file holds a bank of shape {found}. Expected: {shape}."
+                    f"The file holds a bank of shape {rows.shape}. Expected: {shape}."
                 )
-            self.write(0, np.asarray(store[name]), weight)
+            found[name] = checked_rows(rows, 0, weight, self.num_instances)
+        for name, rows in found.items():
+            self.write(0, rows, weights[name])
 
     def get_config(self):
         names = "num_instances embedding_dim momentum initializer seed row_dtype name"

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation.knn import nearest
 from npid_tf.memory_bank import ROWS_AT_ONCE
 
@@ -18,7 +19,8 @@ class RefreshNeighbors(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         bank = self.model.bank
-        if not bank.read(0, 1, bank.neighbors).any():  # Its own number is not there.
+        _check_has_room(bank)
+        if not bank.has_neighbors():
             refresh_neighbors(bank)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -26,13 +28,25 @@ class RefreshNeighbors(keras.callbacks.Callback):
 
 
 def refresh_neighbors(bank):
-    """Writes bank.neighbors: for each row the nearest others, the nearest first."""
+    """Writes bank.neighbors: for each row the nearest others, the nearest first.
+
+    Raises ValueError for a bank that keeps none.
+    """
+    _check_has_room(bank)
     rows = bank.numpy()
     for first, end, _ in bank.parts():  # Each worker does those it holds.
         for start in range(first, end, ROWS_AT_ONCE):
             numbers = np.arange(start, min(start + ROWS_AT_ONCE, end))
             _, found = nearest(rows[numbers], rows, bank.num_neighbors + 1)
             bank.write(start, _without(found, numbers), bank.neighbors)
+
+
+def _check_has_room(bank):
+    if not getattr(bank, "num_neighbors", 0):
+        raise UserError(
+            "Neighbors are kept by LearnedRows(..., num_neighbors=K). Received: a "
+            f"{type(bank).__name__} that keeps none."
+        )
 
 
 def _without(found, numbers):

@@ -1,12 +1,17 @@
 """`NPID`: instance discrimination as a Keras model (Wu et al., CVPR 2018)."""
 
 import contextlib
+import copy
+import inspect
 
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas, step_checks
+from npid_tf.arguments import finite_number, seed_number
 from npid_tf.errors import UserError
+from npid_tf.first_look import FirstLook, FirstLookCallback
+from npid_tf.parts import check_averaged, check_parts
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -28,7 +33,8 @@ class NPID(keras.Model):
         seed: of the negatives.
 
     Raises:
-        ValueError: where encoder and bank differ in dimension.
+        ValueError: where the parts do not fit one another, or were made in the scope of
+            another strategy.
     """
 
     def __init__(
@@ -42,17 +48,13 @@ class NPID(keras.Model):
         name="npid",
     ):
         super().__init__(name=name)
-        if encoder.output_shape[-1] != bank.embedding_dim:
-            raise UserError(
-                "`bank` must have the encoder's dimension. Received: "
-                f"{bank.embedding_dim}, and an encoder of {encoder.output_shape[-1]}."
-            )
+        self.check_parts(encoder, bank, loss)
         self.encoder = encoder
         self.bank = bank
         self.instance_loss = loss
-        self.proximal_weight = proximal_weight
-        self.weight_decay = weight_decay
-        self.seed = seed
+        self.proximal_weight = finite_number("proximal_weight", proximal_weight)
+        self.weight_decay = finite_number("weight_decay", weight_decay)
+        self.seed = seed_number(seed)
         # Steps taken, from which each step's negatives are drawn.
         self.step = self.add_weight(
             shape=(),
@@ -65,49 +67,162 @@ class NPID(keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.during_fit = contextlib.ExitStack()  # what `fit` undoes, however it ends
         self.built = True
+        self._first_look = None  # Where `train_step` is called by someone's own loop.
 
     def call(self, images, training=False):
         return self.encoder(images, training=training)
 
-    def compile(self, optimizer="sgd", jit_compile=False, **kwargs):
+    def check_parts(self, encoder, bank, loss):
+        """Raises ValueError for parts that this model cannot be made of."""
+        check_averaged(self, bank, loss)
+        check_parts(encoder, bank, loss)
+
+    def compile(
+        self,
+        optimizer="sgd",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile=False,
+        auto_scale_loss=True,
+    ):
         """As Keras's. XLA is off unless asked for: on CPUs it is three times slower.
 
-        Raises:
-            ValueError: for a loss or metrics (the loss is the constructor's), or for
-                settings of the optimizer that differ between one replica and several.
-        """
-        for argument in ("loss", "metrics", "weighted_metrics", "loss_weights"):
-            if kwargs.get(argument) is not None:
-                raise UserError(
-                    f"NPID takes its loss when it is made; `{argument}` must be None."
-                )
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            _check_for_replicas(self.optimizer, jit_compile, self.steps_per_execution)
-        with self.distribute_strategy.scope():
-            self.optimizer.build(self.trainable_variables)
+        XLA compiles a step but for the checks of its batch, since it drops assertions.
 
-    def fit(self, *arguments, **options):
-        """As Keras's. What callbacks put into `during_fit` is undone also where it
-        raises, of which Keras tells no callback."""
-        with self.during_fit:
-            return super().fit(*arguments, **options)
+        Raises:
+            ValueError: for a loss or metrics (the loss is the constructor's), for
+                settings of the optimizer that differ between one replica and several,
+                or an optimizer that was made in the scope of another strategy.
+        """
+        step_checks.check_compiled(
+            jit_compile,
+            loss=loss,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            loss_weights=loss_weights,
+        )
+        with self.distribute_strategy.scope():
+            super().compile(
+                optimizer=optimizer,
+                run_eagerly=run_eagerly,
+                steps_per_execution=steps_per_execution,
+                jit_compile=jit_compile is True,
+                auto_scale_loss=auto_scale_loss,
+            )
+            if self.distribute_strategy.num_replicas_in_sync > 1:
+                step_checks.check_for_replicas(
+                    self.optimizer, self.jit_compile, self.steps_per_execution
+                )
+            replicas.check_made_here("encoder", self.encoder.variables)
+            replicas.check_made_here("optimizer", self.optimizer.variables)
+            self.optimizer.build(self.trainable_variables)
+        self._train_batch, self._test_batch = (
+            step_checks.in_xla(part) if self.jit_compile else part
+            for part in (self._train_on, self._test_on)
+        )
 
     def compile_from_config(self, config):
         # Keras's own leaves a model that overrides `compile` without its optimizer.
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    def fit(self, *args, **kwargs):
+        """As Keras's. Warns once of images and indices that can hardly be meant.
+
+        What callbacks put into `during_fit` is undone also where it raises, of which
+        Keras tells no callback.
+        """
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        given.pop("self")
+        given["callbacks"] = self._with_own(given.get("callbacks"), given)
+        with self.during_fit:
+            return super().fit(**given)
+
+    def _with_own(self, callbacks, given):
+        own = self.own_callbacks(callbacks, given.get("steps_per_epoch"))
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            for callback in own:
+                callbacks.append(callback)
+            return callbacks
+        return [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
+
+    def own_callbacks(self, callbacks, steps_per_epoch):
+        """What `fit` does beside the user's callbacks: a list of callbacks."""
+        return [FirstLookCallback(steps_per_epoch)]
+
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """As Keras's: a model from images to embeddings, the encoder without a bank.
+
+        Raises ValueError in the scope of a strategy: there TensorFlow writes what fails
+        as soon as it is called.
+        """
+        if tf.distribute.has_strategy():
+            raise UserError(
+                "`export` must be called outside of the strategy's scope. Received: a "
+                f"call in that of {replicas.told(tf.distribute.get_strategy())}."
+            )
+        self.encoder.export(
+            filepath, format, verbose, input_signature=input_signature, **kwargs
+        )
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            with self._checks_outside_of_xla():
+                super().make_train_function(force)
+            self._first_look = FirstLook(self)
+            self.train_function = self._first_look.after_step(
+                batch_checks.in_words(self.train_function)
+            )
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            with self._checks_outside_of_xla():
+                super().make_test_function(force)
+            self.test_function = batch_checks.in_words(self.test_function)
+        return self.test_function
+
+    @contextlib.contextmanager
+    def _checks_outside_of_xla(self):
+        jit_compile, self.jit_compile = self.jit_compile, False
+        yield
+        self.jit_compile = jit_compile
+
     def train_step(self, data):
-        images, indices = _unpack(data)
+        images, indices = batch_checks.unpack(data, self.bank.num_instances)
         if replicas.num_replicas() > 1:
-            images = _check_not_empty(images)
+            images = step_checks.check_not_empty(images)
+        if self._first_look is not None:
+            self._first_look.look(images, indices)
+        # Nothing moves, the number of steps among it, before the batch is found right.
+        with batch_checks.checked(), tf.control_dependencies([indices]):
+            self._train_batch(images, indices)
+        return self._logs()
+
+    def test_step(self, data):
+        images, indices = batch_checks.unpack(data, self.bank.num_instances)
+        with batch_checks.checked(), tf.control_dependencies([indices]):
+            self._test_batch(images, indices)
+        return self._logs()
+
+    def _train_on(self, images, indices):
         with tf.GradientTape() as tape:
             embeddings = self(images, training=True)  # [batch, dim]
             losses = self._instance_losses(
                 embeddings, indices, training=True
             )  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
-            objective = tf.reduce_sum(losses) / _global_batch_size(losses)
+            objective = tf.reduce_sum(losses) / step_checks.global_batch_size(losses)
             objective += self._regularization()
             objective = self.optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, self.trainable_variables)
@@ -116,17 +231,16 @@ class NPID(keras.Model):
         )
         self._move_rows(tf.stop_gradient(embeddings), indices, tf.stop_gradient(losses))
         self.step.assign_add(1)
-        self.loss_tracker.update_state(losses)
-        return self._logs()
+        self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
-    def test_step(self, data):
-        images, indices = _unpack(data)
+    def _test_on(self, images, indices):
         losses = self._instance_losses(self(images), indices, training=False)
-        self.loss_tracker.update_state(losses)
-        return self._logs()
+        self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
     def _move_rows(self, embeddings, indices, losses):
-        self.bank.update(indices, embeddings)
+        # An embedding that is not a number leaves its row, and the loss tells of it.
+        is_finite = tf.reduce_all(tf.math.is_finite(embeddings), axis=1, keepdims=True)
+        self.bank.update(indices, tf.where(is_finite, embeddings, 0.0))
 
     def _logs(self):
         loss = self.loss_tracker.result()
@@ -176,61 +290,9 @@ class NPID(keras.Model):
 
     @classmethod
     def from_config(cls, config):
+        config = copy.deepcopy(config)  # Keras takes those of the parts to pieces.
         parts = {
-            key: keras.saving.deserialize_keras_object(config.pop(key))
+            key: keras.saving.deserialize_keras_object(config[key])
             for key in ("encoder", "bank", "loss")
         }
-        return cls(**parts, **config)
-
-
-def _unpack(data):
-    images, indices, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if indices is None or weights is not None:
-        raise UserError(
-            "NPID trains on batches of (images, indices), where `indices` number the "
-            "images. Received: "
-            + ("images alone." if indices is None else "sample weights as well.")
-        )
-    indices = tf.convert_to_tensor(indices)  # NumPy's, where a batch is run eagerly.
-    if not indices.dtype.is_integer:
-        raise UserError(
-            "`indices` must be integers, the number of each image. Received: "
-            f"{indices.dtype.name}."
-        )
-    return images, tf.cast(indices, tf.int64)
-
-
-def _check_not_empty(images):
-    message = (
-        "A replica got no image of a batch. Expected: at least one for each replica. "
-        "Drop the last batch, `batch(size, drop_remainder=True)`, or make it larger."
-    )
-    with tf.control_dependencies(
-        [tf.debugging.assert_positive(tf.shape(images)[0], message)]
-    ):
-        return tf.identity(images)
-
-
-def _global_batch_size(losses):
-    return replicas.add_up(tf.cast(tf.shape(losses)[0], tf.float32))
-
-
-def _check_for_replicas(optimizer, jit_compile, steps_per_execution):
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    for name in ("gradient_accumulation_steps", "clipnorm", "global_clipnorm"):
-        if getattr(inner, name, None):
-            raise UserError(
-                f"The optimizer's `{name}` is not supported on more than one replica: "
-                "Keras applies it to each replica's own gradients. Use one device, or "
-                "leave it out."
-            )
-    for name, value in (
-        ("jit_compile", jit_compile),
-        ("steps_per_execution", steps_per_execution > 1),
-    ):
-        if value:
-            raise UserError(
-                f"`{name}` is not supported on more than one replica: TensorFlow does "
-                "not run the replicas' exchange inside it. Use one device, or leave it "
-                "out."
-            )
+        return cls(**{**config, **parts})

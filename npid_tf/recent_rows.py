@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas
+from npid_tf.arguments import INT64, whole_number
 from npid_tf.bank_files import other_weights
 from npid_tf.errors import UserError
 from npid_tf.learned_rows import LearnedRows
@@ -51,14 +52,14 @@ class RecentRows(LearnedRows):
             seed=seed,
             name=name,
         )
+        self.num_recent = whole_number("num_recent", num_recent, INT64.start)
         if not 1 <= num_recent <= num_instances:
             raise UserError(
                 "`num_recent` must be in [1, num_instances]. Received: "
                 f"num_recent={num_recent}, num_instances={num_instances}."
             )
-        self.num_recent = num_recent
         # The numbers of the K rows, the longest unvisited first.
-        self.recent = self._add("recent", (num_recent,), "int64")
+        self.recent = self._add("recent", (self.num_recent,), "int64")
         self.recent.assign(np.arange(num_recent) * num_instances // num_recent)
         # Steps taken and the sum of their learning rates; and what that was when a row
         # was last among the K.
@@ -70,6 +71,7 @@ class RecentRows(LearnedRows):
 
     def visit(self, indices):
         """Makes the rows of all replicas' images, int64 [batch], the most recent."""
+        indices = batch_checks.checked_indices(indices, self.num_instances)
         visited = self._distinct(indices)
         _, recent = self._held(self.recent)
         before = recent.read_value()
@@ -153,9 +155,27 @@ class RecentRows(LearnedRows):
             store[name] = weight.numpy()
 
     def load_own_variables(self, store):
+        others = {
+            name: self._checked(name, weight, store)
+            for name, weight in other_weights(self).items()
+        }
         super().load_own_variables(store)
         for name, weight in other_weights(self).items():
-            weight.assign(np.asarray(store[name]))
+            weight.assign(others[name])
+
+    def _checked(self, name, weight, store):
+        """The value of one of the `other_weights` in a file."""
+        value = np.asarray(store[name]) if name in store else np.zeros(0)
+        is_right = value.shape == tuple(weight.shape) and np.isfinite(value).all()
+        if is_right and name == "recent":
+            is_right = len(np.unique(value)) == self.num_recent
+            is_right &= value.min() >= 0 and value.max() < self.num_instances
+        if not is_right:
+            raise UserError(
+                f"The file's {name!r} is missing or not that of RecentRows(num_recent="
+                f"{self.num_recent}). Received: {list(value.shape)}."
+            )
+        return value
 
     def get_config(self):
         config = super().get_config()

@@ -6,10 +6,63 @@ They are differentiable, by tf.distribute's own gradients.
 
 import tensorflow as tf
 
+from npid_tf.errors import UserError
+
 
 def num_replicas():
     """Replicas in the current step, over all workers."""
-    return tf.distribute.get_replica_context().num_replicas_in_sync
+    replica = tf.distribute.get_replica_context()
+    if replica is None:
+        raise UserError(
+            "This is a part of a step, which replicas take: call it by `fit`, "
+            "`evaluate` or `strategy.run`. Received: a call in a strategy's scope."
+        )
+    return replica.num_replicas_in_sync
+
+
+def check_place(strategy, name):
+    """Raises ValueError where a bank called `name`, made in the scope of `strategy`, is
+    used by replicas that are not that strategy's: they would all move one copy, or one
+    would move its own alone."""
+    here = tf.distribute.get_strategy()
+    count = num_replicas()
+    if here is not strategy and max(count, strategy.num_replicas_in_sync) > 1:
+        raise UserError(
+            f"`{name}` must be used by the replicas of the strategy in whose scope it "
+            f"was made, by `fit` or `strategy.run`. Received: {told(strategy)} then, "
+            f"{told(here)} here."
+        )
+
+
+def told(strategy):
+    """A strategy in words."""
+    # TensorFlow's own for where there is none has one replica, as what keeps to none.
+    if strategy is None or type(strategy).__name__ == "_DefaultDistributionStrategy":
+        return "no strategy"
+    return f"{type(strategy).__name__} of {strategy.num_replicas_in_sync} replica(s)"
+
+
+def strategy_of(variable):
+    """The strategy in whose scope a Keras variable was made; None where it keeps to no
+    replicas: it was made in none, or in one that has a single device."""
+    value = getattr(variable, "value", variable)
+    is_distributed = isinstance(value, tf.distribute.DistributedValues)
+    return value.distribute_strategy if is_distributed else None
+
+
+def check_made_here(name, variables):
+    """Raises ValueError where variables were made in another scope than the current."""
+    here = tf.distribute.get_strategy()
+    is_single = isinstance(here, tf.distribute.OneDeviceStrategy)
+    expected = here if tf.distribute.has_strategy() and not is_single else None
+    for variable in variables:
+        found = strategy_of(variable)
+        if found is not expected:
+            raise UserError(
+                f"`{name}` must be made in the scope of the strategy that trains it, "
+                "where the model is made and compiled: `with strategy.scope():`. "
+                f"Received: {told(found)} for {variable.path}, {told(here)} here."
+            )
 
 
 def rank():

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from npid_tf import replicas, workers
 from npid_tf.memory_bank import MemoryBank, readable_dtype
+from npid_tf.row_checks import check_range
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -28,7 +29,7 @@ class ShardedMemoryBank(MemoryBank):
         n = self.num_instances
         return n * rank // count, n * (rank + 1) // count
 
-    def lookup(self, indices):
+    def _rows_of(self, indices):
         everyone = replicas.gather(indices)
         is_here = self.holds(everyone)
         first, _ = self.bounds(replicas.rank())
@@ -72,6 +73,7 @@ class ShardedMemoryBank(MemoryBank):
 
     def read(self, first, end, weight=None):
         """As `MemoryBank.read`; where workers share the rows, all must call it."""
+        check_range(first, end, self.num_instances)
         parts = self.parts(weight)
         _, _, variable = parts[0]
         dtype = readable_dtype(variable)

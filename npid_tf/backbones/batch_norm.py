@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -20,6 +20,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if len(inputs.shape) not in (2, 4):
             return super().call(inputs, training=training, mask=mask)
         is_training = bool(training) and self.trainable
+        if is_training and all(size == 1 for size in inputs.shape[1:-1]):
+            inputs = self._of_several(inputs)
         if is_training and self.synchronized and replicas.num_replicas() > 1:
             outputs, mean, variance = self._over_replicas(inputs)
         else:
@@ -31,6 +33,20 @@ class BatchNormalization(keras.layers.BatchNormalization):
             ):
                 moving.assign(self.momentum * moving + (1 - self.momentum) * batch)
         return outputs
+
+    def _of_several(self, inputs):
+        """Vectors [batch, ..., channels], checked to be more than one: of one alone,
+        the normalized values are all zeros. Under XLA, which drops assertions, NaN."""
+        if self.synchronized and replicas.num_replicas() > 1:
+            return inputs  # Each of them has an image: NPID sees to that.
+        count = tf.shape(inputs)[0]
+        said = (
+            f"`{self.name}` normalizes over a batch, which must hold two images or "
+            "more in training. Received: 1. Use larger batches, and drop a last one "
+            "of a single image."
+        )
+        inputs = batch_checks.asserted(count > 1, inputs, said)
+        return tf.where(count > 1, inputs, float("nan"))
 
     def _fused(self, inputs, is_training):
         are_vectors = len(inputs.shape) == 2

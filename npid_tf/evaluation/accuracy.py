@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npid_tf.evaluation.embed import embed_batches
+from npid_tf.evaluation.embed import check_indices, embed_batches
 
 
 def count_hits(scores, labels, tops):
@@ -25,6 +25,7 @@ def network_accuracy(network, dataset, labels, tops=(1, 5)):
     """
     hits, is_new = 0, np.ones(len(labels), bool)
     for indices, outputs in embed_batches(network, dataset, len(labels)):
+        check_indices(indices, len(labels))
         indices, rows = np.unique(indices, return_index=True)
         rows, indices = rows[is_new[indices]], indices[is_new[indices]]
         is_new[indices] = False

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from npid_tf.arguments import whole_number
 from npid_tf.errors import UserError
+from npid_tf.evaluation.inputs import check_vectors
 
 NUM_PAIRS = 50_000
 
@@ -20,6 +22,8 @@ def alignment(embeddings, positives):
             "`embeddings` and `positives` must be [num_pairs, dim], one pair or more. "
             f"Received: {list(embeddings.shape)} and {list(positives.shape)}."
         )
+    check_vectors(embeddings, "embeddings")
+    check_vectors(positives, "positives")
     return float(_squared_distances(embeddings, positives).mean())
 
 
@@ -41,6 +45,8 @@ def uniformity(embeddings, num_pairs=NUM_PAIRS, seed=0):
     num_rows = len(embeddings)
     if num_rows < 2:
         raise UserError(f"Uniformity needs two embeddings. Received: {num_rows}.")
+    check_vectors(embeddings, "embeddings")
+    num_pairs = whole_number("num_pairs", num_pairs, 1)
     random = np.random.default_rng(seed)
     first = random.integers(0, num_rows, num_pairs)
     # Any row but the first one of the pair, each with the same probability.

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from npid_tf.evaluation.inputs import checked_labels, dense_labels
+
 
 def worst_classes(labels, predicted, num_classes):
     """The classes that are recognized least, the worst first.
@@ -11,6 +13,9 @@ def worst_classes(labels, predicted, num_classes):
     recall, the other class it is most often taken for, how often); the last two are
     None and 0 where all images of a class are right.
     """
+    classes, (labels, predicted) = dense_labels(
+        checked_labels(labels, "labels"), checked_labels(predicted, "predicted")
+    )
     is_right = labels == predicted
     images = np.bincount(labels)
     right = np.bincount(labels[is_right], minlength=len(images))
@@ -27,7 +32,7 @@ def worst_classes(labels, predicted, num_classes):
         other, times = None, 0
         if len(mine):
             most = mine[counts[mine].argmax()]
-            other, times = int(wrong[most, 1]), int(counts[most])
+            other, times = int(classes[wrong[most, 1]]), int(counts[most])
         recall = float(right[label] / images[label])
-        rows.append((label, int(images[label]), recall, other, times))
+        rows.append((int(classes[label]), int(images[label]), recall, other, times))
     return rows

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.errors import UserError
 
 BATCH_SIZE = 256  # images at a time, over all replicas
 
@@ -25,9 +26,13 @@ def embed(model, dataset, num_instances, training=False):
     Returns:
         float32 array [num_instances, dim], row i that of index i, or a tuple of them;
         NaN where an index is missing.
+
+    Raises:
+        ValueError: for indices that are not in [0, num_instances).
     """
     rows = None
     for indices, outputs in embed_batches(model, dataset, num_instances, training):
+        check_indices(indices, num_instances)
         if rows is None:
             shapes = [(num_instances, output.shape[1]) for output in outputs]
             rows = [np.full(shape, np.nan, np.float32) for shape in shapes]
@@ -51,6 +56,16 @@ def embed_batches(model, dataset, num_images, training=False):
     for images, indices in _to_replicas(batches, size, strategy):
         *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
         yield indices, outputs
+
+
+def check_indices(indices, num_images):
+    """Raises ValueError unless indices are integers in [0, num_images)."""
+    is_integer = np.issubdtype(indices.dtype, np.integer)
+    if not is_integer or indices.min() < 0 or indices.max() >= num_images:
+        raise UserError(
+            f"Indices must be integers in [0, {num_images}), the number of each image. "
+            f"Received: {indices.dtype}, {indices.min()} to {indices.max()}."
+        )
 
 
 # Kept, so that evaluating a model after every epoch traces it once.

@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from npid_tf.arguments import positive_number, whole_number
 from npid_tf.errors import UserError
+from npid_tf.evaluation.inputs import checked_labels, dense_labels
 from npid_tf.evaluation.knn_on_devices import gpus, nearest_of_each
 
 # The similarities of a thread, in bytes: 4 x the product of the two. A power of two
@@ -41,8 +43,7 @@ def nearest(queries, vectors, k):
     Raises:
         ValueError: where k is more than there are rows, or a number is not finite.
     """
-    if k < 1:
-        raise UserError(f"`k` must be at least 1. Received: {k}.")
+    k = whole_number("k", k, 1)
     queries = _finite(queries, "queries")
     devices = gpus()
     if devices:
@@ -162,16 +163,37 @@ def _bound(similarities, k):
 def class_scores(similarities, neighbor_labels, num_classes, temperature):
     """Votes of the neighbors, each of weight exp(similarity / temperature).
 
+    A label of -1 is none, and a similarity that is not finite is of no neighbor: those
+    do not vote.
+
     similarities: float32 [num_queries, k]; neighbor_labels: int64 of that shape.
     Returns float32 [num_queries, num_classes], in units of a query's strongest vote.
+    Raises ValueError where they differ in shape, for labels that are no class, and a
+    temperature that is not above 0.
     """
+    temperature = positive_number("temperature", temperature)
+    similarities = tf.cast(similarities, tf.float32)
+    labels = tf.convert_to_tensor(neighbor_labels)
+    if similarities.shape.rank != 2 or not labels.shape.is_compatible_with(
+        similarities.shape
+    ):
+        raise UserError(
+            "`similarities` and `neighbor_labels` must be [num_queries, k]. Received: "
+            f"{similarities.shape} and {labels.shape}."
+        )
+    if tf.executing_eagerly():  # In a graph, such as an export's, none of them votes.
+        checked_labels(labels.numpy().reshape(-1), "neighbor_labels", num_classes, -1)
+    labels = tf.cast(labels, tf.int64)
+    votes = (labels >= 0) & (labels < num_classes) & tf.math.is_finite(similarities)
+    similarities = tf.where(votes, similarities, float("-inf"))
     # The largest similarity is taken off, which leaves the order and cannot overflow.
     strongest = tf.reduce_max(similarities, axis=1, keepdims=True)
+    strongest = tf.where(tf.math.is_finite(strongest), strongest, 0.0)
     weights = tf.exp((similarities - strongest) / temperature)
     num_queries = tf.shape(similarities)[0]
     # int64: a GPU computes with int32 on the host.
     first_cells = tf.range(num_queries, dtype=tf.int64)[:, None] * num_classes
-    cells = first_cells + tf.cast(neighbor_labels, tf.int64)
+    cells = tf.where(votes, first_cells + labels, -1)  # -1 counts nowhere.
     scores = tf.math.unsorted_segment_sum(weights, cells, num_queries * num_classes)
     return tf.reshape(scores, [num_queries, num_classes])
 
@@ -184,7 +206,8 @@ def knn_accuracy(
     Args:
         queries: float32 [num_queries, dim], unit length; query_labels: int64.
         vectors: float32 [num_vectors, dim], unit length, or blocks of its rows, see
-            `nearest`; labels: int64, of all rows.
+            `nearest`; labels: int64, of all rows, -1 of those without one: they do not
+            vote.
         k_values: numbers of neighbors.
         temperature: of the votes.
 
@@ -197,8 +220,20 @@ def knn_accuracy(
     """
     if query_labels is None or labels is None:
         raise UserError(MISSING_LABELS)
-    similarities, neighbors = nearest(queries, vectors, max(k_values))
-    num_classes = int(max(labels.max(), query_labels.max())) + 1
+    query_labels = checked_labels(query_labels, "query_labels")
+    labels = checked_labels(labels, "labels", least=-1)
+    temperature = positive_number("temperature", temperature)
+    check_k(k_values)
+    if len(query_labels) != len(queries):
+        raise UserError(
+            "`queries` must have a label each. Received: "
+            f"{len(queries)} queries, {len(query_labels)} labels."
+        )
+    similarities, neighbors = nearest(
+        queries, _as_many_as(vectors, labels), max(k_values)
+    )
+    classes, (labels, query_labels) = dense_labels(labels, query_labels)
+    num_classes = len(classes)
 
     def accuracy(k):
         hits = []
@@ -216,6 +251,27 @@ def knn_accuracy(
         return {"top1": float(first), "top5": float(any_of_five)}
 
     return {k: accuracy(k) for k in k_values}
+
+
+def check_k(k_values):
+    """Raises ValueError unless there is a k, each a whole number of neighbors."""
+    if not len(k_values):
+        raise UserError("`k_values` must hold a number of neighbors. Received: none.")
+    for k in k_values:
+        whole_number("k", k, 1)
+
+
+def _as_many_as(vectors, labels):
+    """The blocks of vectors, counted: there must be a label for each row."""
+    count = 0
+    for block in [vectors] if hasattr(vectors, "shape") else vectors:
+        count += len(block)
+        yield block
+    if count != len(labels):
+        raise UserError(
+            f"`vectors` must have a label each. Received: {count} vectors, "
+            f"{len(labels)} labels."
+        )
 
 
 def _hits(scores, query_labels):

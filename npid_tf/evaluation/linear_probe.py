@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 
 from npid_tf.errors import UserError
 from npid_tf.evaluation.accuracy import count_hits
+from npid_tf.evaluation.inputs import check_vectors, checked_labels
 
 # Penalties that are tried, the strongest first: each starts where the last one ended.
 WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -37,10 +38,12 @@ def sweep(vectors, labels, num_classes, seed=0, weight_decays=WEIGHT_DECAYS):
 
     vectors: float32 [num_vectors, dim], maybe on disk; labels: int64.
     Returns (LinearScores, their weight decay, {weight decay: accuracy held out}).
-    Raises ValueError for fewer than two rows.
+    Raises ValueError for fewer than two rows, vectors that are not finite, and labels
+    that are no class.
     """
     if len(vectors) < 2:
         raise UserError(f"A probe needs 2 images or more. Received: {len(vectors)}.")
+    labels = _checked(vectors, labels, num_classes)
     num_held_out = max(1, round(HELD_OUT * len(vectors)))
     is_learned = np.ones(len(vectors), bool)
     held_out = np.random.default_rng(seed).permutation(len(vectors))[:num_held_out]
@@ -75,6 +78,7 @@ def fit(vectors, labels, num_classes, weight_decay):
     which is scikit-learn's LogisticRegression with C = 1 / (weight_decay * rows).
     Arguments and the LinearScores returned are those of `sweep`.
     """
+    labels = _checked(vectors, labels, num_classes)
     mean, deviation = _moments(vectors)
     weights = _minimize(vectors, labels, num_classes, mean, deviation, weight_decay)
     return _unscaled(weights, mean, deviation)
@@ -141,6 +145,12 @@ def _minimize(
     return found.x.reshape(shape)
 
 
+def _checked(vectors, labels, num_classes):
+    """The labels. Raises ValueError where they or the vectors cannot be learned."""
+    check_vectors(vectors, "vectors", labels)
+    return checked_labels(labels, "labels", num_classes)
+
+
 def _unscaled(weights, mean, deviation):
     """The classifier of vectors as they are, from the weights for scaled ones."""
     kernel = weights[:-1] / deviation[:, None]
@@ -158,7 +168,9 @@ def _moments(vectors):
     for some in _blocks(len(vectors)):
         squares += np.square(vectors[some] - mean).sum(axis=0)
     deviation = np.sqrt(squares / len(vectors))
-    return mean, np.where(deviation > 1e-6, deviation, 1.0)
+    # Of float32 features, whatever their scale, less than this is rounding.
+    is_rounding = deviation <= np.finfo(np.float32).eps * np.abs(mean)
+    return mean, np.where(is_rounding, 1.0, deviation)
 
 
 def _blocks(num_rows):

@@ -5,7 +5,9 @@ import sys
 import keras
 import numpy as np
 
+from npid_tf.arguments import whole_number
 from npid_tf.errors import UserError
+from npid_tf.evaluation.inputs import check_vectors
 from npid_tf.evaluation.svm import COSTS, FOLDS, class_scores, cross_validated, fit_svm
 
 NUM_DRAWS = 5
@@ -44,7 +46,10 @@ def low_shot(
     """
     if choose_cost not in ("cv", "test"):
         raise UserError(f"Unknown lowshot_cost {choose_cost!r}. Known: cv, test.")
+    check_vectors(vectors, "vectors", targets)
+    check_vectors(eval_vectors, "eval_vectors")
     for k in shots:
+        whole_number("k", k, 1)
         _check_enough(targets, k)
     verbose = 1 if sys.stdout.isatty() else 2
     progress = keras.utils.Progbar(len(shots) * num_draws, verbose=verbose)

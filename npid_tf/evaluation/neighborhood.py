@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 from npid_tf.errors import UserError
+from npid_tf.evaluation.inputs import checked_labels, dense_labels
 from npid_tf.evaluation.knn import class_scores, nearest
 
 QUERIES_AT_ONCE = 256
@@ -66,16 +67,18 @@ def vote(similarities, neighbors, labels, temperature):
     similarities, neighbors: [num_queries, k]; labels: int64, of the rows;
     temperature: of the votes, see `knn.class_scores`.
     """
-    num_classes = int(labels.max()) + 1
+    classes, (labels,) = dense_labels(checked_labels(labels, "labels", least=-1))
+    if not len(classes):
+        raise UserError("`labels` must hold a class. Received: none but -1.")
     votes = [
         class_scores(
             similarities[start : start + QUERIES_AT_ONCE],
             labels[neighbors[start : start + QUERIES_AT_ONCE]],
-            num_classes,
+            len(classes),
             temperature,
         )
         .numpy()
         .argmax(axis=1)
         for start in range(0, len(neighbors), QUERIES_AT_ONCE)
     ]
-    return np.concatenate(votes)
+    return classes[np.concatenate(votes)]

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from npid_tf.evaluation.knn import nearest
+from npid_tf.evaluation.inputs import check_vectors, checked_labels
+from npid_tf.evaluation.knn import check_k, nearest
 
 # Similarities of a thread, in bytes: those of one query at least.
 SIMILARITY_BYTES = 32 << 20
@@ -33,6 +34,11 @@ def retrieval_scores(queries, query_labels, vectors, labels, k_values=(1, 5, 10)
         {"recall@1": ..., ..., "mAP": ...}, in 0..1. Beyond the arguments, memory does
         not grow with queries times rows.
     """
+    check_k(k_values)
+    query_labels = checked_labels(query_labels, "query_labels")
+    labels = checked_labels(labels, "labels", least=-1)
+    check_vectors(vectors, "vectors", labels)
+    check_vectors(queries, "queries", query_labels)
     _, neighbors = nearest(queries, vectors, min(max(k_values), len(vectors)))
     hits = labels[neighbors] == query_labels[:, None]  # [num_queries, k]
     scores = {f"recall@{k}": float(hits[:, :k].any(axis=1).mean()) for k in k_values}
@@ -45,6 +51,8 @@ def average_precisions(queries, query_labels, vectors, labels):
 
     See `retrieval_scores`.
     """
+    check_vectors(vectors, "vectors", labels)
+    check_vectors(queries, "queries", query_labels)
     at_once = max(1, SIMILARITY_BYTES // (4 * len(vectors)))
     order = np.argsort(labels, kind="stable")  # Rows of a label, one after the other.
     first = np.searchsorted(labels[order], query_labels, side="left")

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.svm import LinearSVC
 
 from npid_tf.errors import UserError
+from npid_tf.evaluation.inputs import check_vectors, checked_labels
 
 COSTS = (1.0, 10.0, 100.0, *(0.5**exponent for exponent in range(4, 20)))
 FOLDS = 3
@@ -19,18 +20,29 @@ LARGE = 1_000_000
 
 
 def one_vs_rest(labels, num_classes):
-    """1 for the class of each image, 0 for the others: int8 [num_images, classes]."""
+    """1 for the class of each image, 0 for the others: int8 [num_images, classes].
+
+    Raises ValueError for labels that are no class.
+    """
+    labels = checked_labels(labels, "labels", num_classes)
     return (labels[:, None] == np.arange(num_classes)).astype(np.int8)
 
 
 def unit(vectors):
-    """float64 [num_vectors, dim], of length 1 (with the original's 1e-5)."""
+    """float64 [num_vectors, dim], of length 1 (with the original's 1e-5, of the longest
+    where that is shorter than 1).
+
+    Raises ValueError where they are not finite.
+    """
+    check_vectors(np.asarray(vectors), "vectors")
     norms = np.linalg.norm(np.asarray(vectors, np.float64), axis=1, keepdims=True)
-    return vectors / (norms + 1e-5)
+    longest = min(1.0, norms.max(initial=0.0)) or 1.0
+    return vectors / (norms + 1e-5 * longest)
 
 
 def fit_svm(vectors, target, cost):
     """A LinearSVC of one class; target: 1 where it is, 0 or -1 where not."""
+    check_vectors(vectors, "vectors", target)
     with _without_convergence_warnings():
         return _svc().set_params(C=cost).fit(vectors, _signs(target))
 
@@ -40,6 +52,7 @@ def cross_validated(vectors, target, cost, folds=FOLDS):
 
     Raises ValueError where a part would lack positive or negative images.
     """
+    check_vectors(vectors, "vectors", target)
     signs = _signs(target)
     _check_enough(signs, folds)
     svc = _svc().set_params(C=cost)
@@ -56,6 +69,7 @@ def fit_svms(vectors, targets, costs=COSTS):
     vectors: float64 [num_images, dim], see `unit`; targets: [num_images, num_classes],
     1, 0 or -1 (difficult: learned as 0). Returns a list of (SVM, cost).
     """
+    check_vectors(vectors, "vectors", targets)
     num_classes = targets.shape[1]
     verbose = 1 if sys.stdout.isatty() else 2
     progress = keras.utils.Progbar(num_classes, verbose=verbose, unit_name="class")
@@ -78,7 +92,13 @@ def fit_svms(vectors, targets, costs=COSTS):
 
 
 def class_scores(svms, vectors):
-    """float64 [num_images, num_classes]."""
+    """float64 [num_images, num_classes].
+
+    Raises ValueError where vectors are not finite, or there is no SVM.
+    """
+    check_vectors(vectors, "vectors")
+    if not len(svms):
+        raise UserError("Scores need an SVM for each class. Received: none.")
     return np.stack([svm.decision_function(vectors) for svm in svms], axis=1)
 
 

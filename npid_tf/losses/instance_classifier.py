@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from npid_tf import batch_checks
+from npid_tf.arguments import part_of_one
 from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
@@ -24,12 +26,12 @@ class InstanceCrossEntropy(keras.layers.Layer):
 
     def __init__(self, temperature=0.15, smoothing=0.0, name="instance_cross_entropy"):
         super().__init__(name=name, dtype="float32")
-        if not 0 <= smoothing < 1:
-            raise UserError(f"`smoothing` must be in [0, 1). Received: {smoothing}.")
         self.temperature = check_temperature(temperature)
-        self.smoothing = smoothing
+        self.smoothing = part_of_one("smoothing", smoothing)
 
     def call(self, embeddings, indices, bank, seed=None, training=True):
+        self.check_bank(bank)
+        indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
         queries = embeddings / self.temperature
         if training:
             bank.visit(indices)
@@ -45,6 +47,20 @@ class InstanceCrossEntropy(keras.layers.Layer):
             queries, indices, bank
         )
 
+    def check_bank(self, bank):
+        """Raises ValueError for a bank that these losses are not for."""
+        if not hasattr(bank, "compared_rows"):
+            raise UserError(
+                "InstanceCrossEntropy needs a bank of LearnedRows or RecentRows. "
+                f"Received: {type(bank).__name__}."
+            )
+        if self.smoothing and not bank.num_neighbors:
+            raise UserError(
+                "Smoothed labels need rows with neighbors: "
+                "LearnedRows(..., num_neighbors=K). "
+                f"Received: smoothing={self.smoothing}, num_neighbors=0."
+            )
+
     def _target_scores(self, queries, indices, bank):
         """sum_j y_ij w_j.x_i / tau: float32 [batch]."""
         own = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
@@ -52,7 +68,10 @@ class InstanceCrossEntropy(keras.layers.Layer):
             return own
         neighbors = bank.neighbors_of(bank.collect(indices))
         scores, is_here = bank.pair_similarities(queries, neighbors)
-        means = tf.reduce_mean(tf.where(is_here, scores, 0.0), axis=1)
+        # Where there are none yet, XLA leaves nothing else to say so.
+        is_none = neighbors >= bank.num_instances
+        elsewhere = tf.where(is_none, float("nan"), 0.0)
+        means = tf.reduce_mean(tf.where(is_here, scores, elsewhere), axis=1)
         of_neighbors = bank.combine(means, queries)
         return (1 - self.smoothing) * own + self.smoothing * of_neighbors
 
@@ -62,6 +81,8 @@ class InstanceCrossEntropy(keras.layers.Layer):
         embeddings: float32 [batch, d], indices: int64 [batch] and the losses that
         `call` gave for them: float32 [batch].
         """
+        self.check_bank(bank)
+        indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
         queries = embeddings / self.temperature
         # The losses hold the logarithms of the sums over all rows already.
         log_totals = losses + self._target_scores(queries, indices, bank)

@@ -1,13 +1,15 @@
 """Noise-contrastive estimation of the non-parametric softmax, Eqs. 4-7."""
 
+import copy
 import functools
 import math
 
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
-from npid_tf.errors import UserError
+from npid_tf import batch_checks, replicas
+from npid_tf.arguments import part_of_one
+from npid_tf.losses.negatives import check_drawn_from, check_negatives
 from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
 
@@ -29,11 +31,9 @@ class NCE(keras.layers.Layer):
 
     def __init__(self, negatives, temperature=0.07, z_decay=None, name="nce"):
         super().__init__(name=name, dtype="float32")
-        if z_decay is not None and not 0 <= z_decay < 1:
-            raise UserError(f"`z_decay` must be in [0, 1). Received: {z_decay}.")
-        self.negatives = negatives
+        self.negatives = check_negatives(negatives)
         self.temperature = check_temperature(temperature)
-        self.z_decay = z_decay
+        self.z_decay = None if z_decay is None else part_of_one("z_decay", z_decay)
         self.z = self.add_weight(
             shape=(),
             initializer="zeros",  # 0: not estimated yet
@@ -45,6 +45,8 @@ class NCE(keras.layers.Layer):
         self.built = True
 
     def call(self, embeddings, indices, bank, seed, training=True):
+        check_drawn_from(self.negatives, bank)
+        indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
         queries = embeddings / self.temperature
         positives = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
         sum_over, own_counts = self.negatives.draw(queries, indices, bank, seed)
@@ -89,8 +91,10 @@ class NCE(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        negatives = keras.saving.deserialize_keras_object(config.pop("negatives"))
-        return cls(negatives, **config)
+        negatives = keras.saving.deserialize_keras_object(
+            copy.deepcopy(config["negatives"])
+        )
+        return cls(**{**config, "negatives": negatives})
 
 
 def softplus(shift, scores):

@@ -20,19 +20,20 @@ import keras
 import tensorflow as tf
 
 from npid_tf import replicas
+from npid_tf.arguments import INT64, whole_number
 from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import sum_over_own_rows, sum_over_rows
 
 
 class _Negatives:
     def __init__(self, num_instances, num_negatives):
+        self.num_instances = whole_number("num_instances", num_instances, INT64.start)
+        self.num_negatives = whole_number("num_negatives", num_negatives, INT64.start)
         if not 1 <= num_negatives < num_instances:
             raise UserError(
                 "`num_negatives` must be in [1, num_instances). Received: "
                 f"num_negatives={num_negatives}, num_instances={num_instances}."
             )
-        self.num_instances = num_instances
-        self.num_negatives = num_negatives
 
     def get_config(self):
         return {
@@ -113,3 +114,24 @@ class PerSampleNegatives(_Negatives):
         )
         # Uniform over the n - 1 other rows, without drawing again.
         return drawn + tf.cast(drawn >= indices[:, None], tf.int64)
+
+
+def check_negatives(negatives):
+    """Returns them. Raises ValueError for what draws none."""
+    if not hasattr(negatives, "draw"):
+        raise UserError(
+            "`negatives` must be SharedNegatives or PerSampleNegatives. Received: "
+            f"{negatives!r}."
+        )
+    return negatives
+
+
+def check_drawn_from(negatives, bank):
+    """Raises ValueError where negatives are drawn of another number of rows."""
+    drawn_from = getattr(negatives, "num_instances", bank.num_instances)
+    if drawn_from != bank.num_instances:
+        raise UserError(
+            "Negatives must be drawn from all rows of the bank. Received: "
+            f"{type(negatives).__name__}(num_instances={drawn_from}), and a bank of "
+            f"{bank.num_instances} rows."
+        )

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from npid_tf import replicas
+from npid_tf import batch_checks, replicas
 from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
 
@@ -37,6 +37,7 @@ def nonparametric_softmax(embeddings, indices, bank, temperature):
     embeddings: float32 [batch, dim], unit length; indices: int64 [batch]; bank:
     MemoryBank of unit rows. Returns float32 [batch].
     """
+    indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
     similarity = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
     first, end = bank.bounds(replicas.rank())
     read_rows = bank.reader(bank.row_dtype)

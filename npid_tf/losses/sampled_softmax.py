@@ -1,8 +1,12 @@
 """Cross-entropy over the positive and m negatives: the authors' later update."""
 
+import copy
+
 import keras
 import tensorflow as tf
 
+from npid_tf import batch_checks
+from npid_tf.losses.negatives import check_drawn_from, check_negatives
 from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
 
@@ -20,10 +24,12 @@ class SampledSoftmax(keras.layers.Layer):
 
     def __init__(self, negatives, temperature=0.07, name="sampled_softmax"):
         super().__init__(name=name, dtype="float32")
-        self.negatives = negatives
+        self.negatives = check_negatives(negatives)
         self.temperature = check_temperature(temperature)
 
     def call(self, embeddings, indices, bank, seed, training=True):
+        check_drawn_from(self.negatives, bank)
+        indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
         queries = embeddings / self.temperature
         positives = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
         sum_over, own_counts = self.negatives.draw(queries, indices, bank, seed)
@@ -42,5 +48,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        negatives = keras.saving.deserialize_keras_object(config.pop("negatives"))
-        return cls(negatives, **config)
+        negatives = keras.saving.deserialize_keras_object(
+            copy.deepcopy(config["negatives"])
+        )
+        return cls(**{**config, "negatives": negatives})
