@@ -65,6 +65,7 @@ setup(
             # Those of the files in export/ and of the exported encoder.
             "kubernetes-validate",
             "dockerfile-parse",
+            "openvino",
             "tf2onnx",
             "onnxruntime",
             "ai-edge-litert",

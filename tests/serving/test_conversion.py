@@ -58,6 +58,16 @@ def test_resizing_is_not_in_the_signature_for_the_encoders_size(exported_encoder
     assert not [op for op in ops if "Scale" in op or "Resize" in op or "Decode" in op]
 
 
+def test_openvino_embeds_alike(exported_encoder):
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    directory, images, expected = exported_encoder
+    # OpenVINO's own reader of folders takes serving_default alone.
+    model = openvino.convert_model(_frozen(directory), input=[[-1, SIZE, SIZE, 3]])
+    compiled = openvino.Core().compile_model(model, "CPU")
+    (found,) = compiled([images]).values()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_onnx_runtime_embeds_alike(exported_encoder):
     tf2onnx = pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
