@@ -14,6 +14,7 @@ from npid_tf.data.arrays import load_npz
 from npid_tf.data.augment import build_augmentation
 from npid_tf.data.digits import load_digits
 from npid_tf.data.image_folder import load_folder
+from npid_tf.data.parts import IN_ORDER, is_stratified
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.tfds import load_tfds
 from npid_tf.encoder import build_encoder
@@ -36,7 +37,11 @@ NOT_TRAINED = (
 
 def build_source(config):
     """The images to learn. Raises ValueError for unknown or unreadable data."""
-    return _load(config.dataset, config.split, config, "manifest.json")
+    # Before there is a checkpoint nothing ties an image to its number: the manifest of
+    # a run that was refused, or never came so far, binds nobody.
+    is_run = bool(list_checkpoints(checkpoint_directory(config)))
+    manifest = manifest_path(config) if is_run else None
+    return _load(config.dataset, config.split, config, manifest)
 
 
 def build_eval_source(config):
@@ -57,20 +62,42 @@ def build_labelled_source(config):
     return _load(dataset, config.labelled_split or "train", config, None)
 
 
+def keep_data(config, source, eval_source=None):
+    """Writes to the workdir of a run that begins which image has which number, and
+    what spares later programs reading all images."""
+    os.makedirs(config.workdir, exist_ok=True)
+    source.keep(manifest_path(config))
+    if eval_source is not None:
+        eval_source.keep()
+
+
+def manifest_path(config):
+    """Where a run keeps the numbers of the files of a folder."""
+    return os.path.join(config.workdir, "manifest.json")
+
+
 def _load(dataset, split, config, manifest):
     kind, _, name = dataset.partition(":")
+    tables = os.path.join(config.workdir, "contents")
+    stratified = is_stratified(checkpoint_directory(config))
     if kind == "digits" and not name:
-        return load_digits(split)
-    if kind == "npz" and name:
-        return load_npz(name, split)
-    if kind == "tfds" and name:
-        return load_tfds(name, split, config.data_dir)
-    if kind == "folder" and name:
-        path = os.path.join(config.workdir, manifest) if manifest else None
-        return load_folder(name, split, path, config.skip_corrupt)
-    raise UserError(
-        f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, npz:FILE."
-    )
+        source = load_digits(split)
+    elif kind == "npz" and name:
+        source = load_npz(name, split, stratified)
+    elif kind == "tfds" and name:
+        source = load_tfds(name, split, config.data_dir, tables)
+    elif kind == "folder" and name:
+        source = load_folder(
+            name, split, manifest, config.skip_corrupt, tables, stratified
+        )
+    else:
+        raise UserError(
+            f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, "
+            "npz:FILE."
+        )
+    if not stratified:
+        source.fingerprint["parts"] = IN_ORDER
+    return source
 
 
 def build_train_dataset(config, source, position, strategy):

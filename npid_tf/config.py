@@ -6,6 +6,7 @@ flagfile with an unknown flag). `npid_tf.command_line` makes the flags of the fi
 
 import dataclasses
 import math
+import os
 
 from npid_tf.errors import UserError
 
@@ -223,6 +224,9 @@ class Config:
         return {name: getattr(self, name) for name in told}
 
     def __post_init__(self):
+        for name in PATHS:
+            # Frozen, but not before it is made. A shell expands no `~` after a `=`.
+            object.__setattr__(self, name, _expanded(getattr(self, name)))
         for name, (lowest, highest) in RANGES.items():
             value = getattr(self, name)
             values = value if isinstance(value, tuple) else (value,)
@@ -236,6 +240,23 @@ class Config:
             raise UserError(
                 f"Unknown bank_dtype {self.bank_dtype!r}. Known: float32, bfloat16."
             )
+
+
+# Flags that name files or folders, or data that may be in one (folder:DIR).
+PATHS = ("workdir", "dataset", "data_dir", "eval_dataset", "labelled_dataset")
+PATHS += ("export_dir", "image", "gallery", "voc_dir", "input", "output", "uri")
+
+
+def _expanded(value):
+    """A path, or several, with the home folder in the place of `~`."""
+    if isinstance(value, tuple):
+        return tuple(_expanded(each) for each in value)
+    if value is None:
+        return None
+    kind, _, path = value.partition(":")
+    if kind in ("folder", "npz"):
+        return f"{kind}:{os.path.expanduser(path)}"
+    return os.path.expanduser(value)
 
 
 # (lowest, highest) of each number; a word in place of a bound that is not itself in.

@@ -15,6 +15,7 @@ from npid_tf import build
 from npid_tf.checkpoint_files import list_checkpoints, list_damaged
 from npid_tf.checkpoints import Checkpoints
 from npid_tf.command_line import run, write_flagfile
+from npid_tf.data.contents import naming_lost_files
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
@@ -24,6 +25,7 @@ from npid_tf.weights.files import read_file, write_file
 from npid_tf.weights.sources import read_source
 
 
+@naming_lost_files()
 def convert_in(config):
     """As `_convert_in`, as the only one that writes to the workdir."""
     with only_writer(config.workdir):
@@ -65,6 +67,7 @@ def _convert_in(config):
     else:
         print(f"Bank: the embeddings of the {source.num_instances} images.")
         model.bank.assign(embed(model.encoder, dataset, source.num_instances))
+    build.keep_data(config, source)
     model.compile(build.build_optimizer(config, steps))
     Checkpoints(build.checkpoint_directory(config), model, source.fingerprint).save(
         epoch=0, step=0

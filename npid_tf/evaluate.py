@@ -12,6 +12,7 @@ import os
 from npid_tf import build
 from npid_tf.checkpoint_files import newest_whole
 from npid_tf.command_line import run
+from npid_tf.data.contents import naming_lost_files
 from npid_tf.errors import UserError
 from npid_tf.protocols import PAGES, PROTOCOLS
 from npid_tf.whole_files import write_whole
@@ -93,7 +94,8 @@ def main(config, arguments):
         raise UserError(
             f"Unknown protocol {config.protocol!r}. Known: {', '.join(PROTOCOLS)}."
         )
-    rows = PROTOCOLS[config.protocol](config)
+    with naming_lost_files():
+        rows = PROTOCOLS[config.protocol](config)
     print("\n".join(table_lines(config.protocol, rows)))
     try:
         print(f"Written to {write_results(config, rows)}")

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from npid_tf import build
 from npid_tf.command_line import run
+from npid_tf.data.contents import naming_lost_files
 from npid_tf.errors import FileError, UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.export_files import new_export
@@ -35,6 +36,7 @@ from npid_tf.serving.scann_saved_model import (
 )
 
 
+@naming_lost_files()
 def export(config):
     """Writes encoder, neighbors and index of the workdir's newest checkpoint.
 

@@ -10,9 +10,10 @@ import tensorflow as tf
 from npid_tf import build
 from npid_tf.command_line import run
 from npid_tf.data.decode import decode, pixels
+from npid_tf.data.shrink import shrink
 from npid_tf.errors import UserError
 from npid_tf.printable import printable
-from npid_tf.serving.gallery import write_gallery
+from npid_tf.serving.gallery import SIDE, write_gallery
 from npid_tf.serving.image_files import describe_encoders, embed_files, load_encoder
 from npid_tf.serving.live_files import read_contents
 from npid_tf.serving.milvus_index import MilvusIndex, check_engine
@@ -85,7 +86,10 @@ def main(config, arguments):
             print(f"{name:<40}{label:<20}{found['similarity']:>10.4f}")
     print(how)
     if config.gallery is not None:
-        queries = {path: decode(tf.io.read_file(path)) for path in image_paths}
+        # As small as they are shown: together they may be more than the memory holds.
+        queries = {
+            path: shrink(decode(tf.io.read_file(path)), SIDE) for path in image_paths
+        }
         write_gallery(
             config.gallery,
             [(path, queries[path]) for path in image_paths],
@@ -106,7 +110,12 @@ def _captions_and_images(config, queries, results):
 
     def image(name):
         if name in row_of:
-            return pixels(tf.convert_to_tensor(source.read(row_of[name])))
+            try:
+                record = tf.convert_to_tensor(source.read(row_of[name]))
+                return shrink(pixels(record), SIDE)
+            except tf.errors.OpError as error:
+                print(f"{printable(name)} is left black: {error.message}")
+                return NO_IMAGE
         # An id is what someone called an image, and never a reason to open a file; but
         # for those that are asked for here.
         return queries.get(name, NO_IMAGE)

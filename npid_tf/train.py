@@ -22,8 +22,9 @@ from npid_tf.checkpoint_files import remove_leftovers
 from npid_tf.checkpoints import Checkpoints
 from npid_tf.command_line import flag_lines, run, write_flagfile
 from npid_tf.curves import plot_curves
+from npid_tf.data.contents import naming_lost_files
 from npid_tf.data.pipeline import steps_per_epoch
-from npid_tf.data.source import check_same_classes
+from npid_tf.data.source import with_classes_of
 from npid_tf.errors import UserError
 from npid_tf.health import Health
 from npid_tf.initialization import initialize_by_forward_pass
@@ -34,6 +35,7 @@ from npid_tf.stop_signals import NAMES, ending_by
 from npid_tf.strategies import build_strategy
 
 
+@naming_lost_files()
 def train(config):
     """Trains until `config.epochs` and returns the model.
 
@@ -52,7 +54,7 @@ def _train(config, strategy, is_chief):
     source = build.build_source(config)
     eval_source = build.build_eval_source(config)
     if eval_source is not None:
-        check_same_classes(source, eval_source)
+        eval_source = with_classes_of(source, eval_source)
     steps = steps_per_epoch(source.num_instances, config.batch_size)
     with strategy.scope():
         model = build.build_model(config, source.num_instances)
@@ -69,6 +71,7 @@ def _train(config, strategy, is_chief):
     )
     dataset = build.build_train_dataset(config, source, position, strategy)
     if is_chief:
+        build.keep_data(config, source, eval_source)
         print_plan(config, source, model, strategy, steps)
     if position.epoch >= config.epochs:
         print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")

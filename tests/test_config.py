@@ -53,3 +53,29 @@ def test_a_workdir_has_a_name_and_a_bank_a_known_dtype():
         Config(workdir="")
     with pytest.raises(UserError, match="Known: float32, bfloat16"):
         Config(bank_dtype="typo")
+
+
+def test_every_path_may_start_at_home(monkeypatch, parse):
+    monkeypatch.setenv("HOME", "/home/me")
+    flags = {
+        "workdir": "~/run",
+        "dataset": "folder:~/photos",
+        "eval_dataset": "npz:~/test.npz",
+        "labelled_dataset": "folder:~",
+        "data_dir": "~/tfds",
+        "export_dir": "~/export",
+        "image": "~/a~.jpg",
+        "gallery": "~/g.html",
+        "voc_dir": "~/voc",
+        "input": "~/in.pth",
+        "output": "~/out.npz",
+        "uri": "~/milvus.db",
+    }
+    config = parse(*(f"--{name}={value}" for name, value in flags.items()))
+    for name, value in flags.items():
+        received = getattr(config, name)
+        received = received[0] if isinstance(received, tuple) else received
+        assert received == value.replace("~", "/home/me", 1)
+    kept = {"uri": "http://host/~me", "dataset": "tfds:a", "workdir": "a/~b"}
+    config = Config(**kept)
+    assert {name: getattr(config, name) for name in kept} == kept

@@ -3,15 +3,19 @@
 
 import hashlib
 import os
-import types
 import zipfile
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
-from npid_tf.data.source import RandomAccess
+from npid_tf.data.source import RandomAccess, digest_of
+
+# `split_indices` is asked for here as well.
+from npid_tf.data.splits import choose, split_indices  # noqa: F401
 from npid_tf.errors import UserError
+
+# Scores of so many classes are still small: beyond, labels are ids, not numbers.
+LARGEST_LABEL = 65_535
 
 
 def from_arrays(images, labels=None, class_names=None, name="arrays", targets=None):
@@ -20,7 +24,9 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
     Args:
         images: uint8 [num_instances, height, width, channels], channels 1, 3 or 4;
             [num_instances, height, width] is grey.
-        labels: integers [num_instances], or None.
+        labels: integers of 0 or more [num_instances] or, as Keras has them,
+            [num_instances, 1]; or None. Ids above 65,535 are numbered, their classes
+            named by them.
         class_names: name of each label, or None.
         name: what the fingerprint calls the data.
         targets: integers [num_instances, num_classes], 1, 0 or -1 (hard to see), where
@@ -40,15 +46,8 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
     if not len(images):
         raise UserError(f"{name} holds no images.")
     if labels is not None:
-        labels = np.asarray(labels)
-        if labels.shape != (len(images),) or not np.issubdtype(
-            labels.dtype, np.integer
-        ):
-            raise UserError(
-                f"`labels` must be integers [{len(images)}], one per image. "
-                f"Received: {labels.dtype} {list(labels.shape)}."
-            )
-        labels = labels.astype(np.int64)
+        labels = _checked_labels(labels, len(images))
+        labels, class_names = _numbered(labels, class_names)
     if targets is not None:
         targets = np.asarray(targets)
         is_known = np.isin(targets, (1, 0, -1)).all()
@@ -68,6 +67,13 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
             "name": name,
             "num_instances": len(images),
             "sha256": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
+            "contents": digest_of(
+                [
+                    list(images.shape),
+                    *(None if x is None else x.tolist() for x in (labels, targets)),
+                    class_names,
+                ]
+            ),
         },
         labels=labels,
         class_names=class_names,
@@ -76,11 +82,50 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
     )
 
 
-def load_npz(path, split):
+def _checked_labels(labels, num_images):
+    """int64 [num_images]. Raises ValueError for what are no such labels."""
+    labels = np.asarray(labels)
+    if labels.shape == (num_images, 1):
+        labels = labels[:, 0]
+    is_integer = np.issubdtype(labels.dtype, np.integer)
+    if labels.shape != (num_images,) or not is_integer:
+        raise UserError(
+            f"`labels` must be integers [{num_images}], one per image. "
+            f"Received: {labels.dtype} {list(labels.shape)}."
+        )
+    wrong = (labels < 0) | (labels > np.iinfo(np.int64).max)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise UserError(
+            f"`labels` must be in [0, 2**63). Received: {labels[first]} for image "
+            f"{first}, {wrong.sum()} of {num_images} are outside. Leave out the images "
+            "without a class, or `labels`."
+        )
+    return labels.astype(np.int64)
+
+
+def _numbered(labels, class_names):
+    """(labels, class names), where labels are few: what counts classes counts to the
+    largest."""
+    if class_names is not None:
+        if labels.max() >= len(class_names):
+            raise UserError(
+                f"`labels` must be below the {len(class_names)} classes. Received: "
+                f"{labels.max()}."
+            )
+        return labels, class_names
+    if labels.max() <= LARGEST_LABEL:
+        return labels, None
+    ids, numbers = np.unique(labels, return_inverse=True)
+    return numbers.astype(np.int64), tuple(map(str, ids.tolist()))
+
+
+def load_npz(path, split, stratified=True):
     """The images of an .npz file with `images` and, optionally, integer `labels` or
     `targets` (see `from_arrays`).
 
-    split: `train`, or a part of it as in `train[:80%]`.
+    split: `train`, or a part of it as in `train[:80%]`: of every class its share.
+    stratified: False: parts are one after the other.
     """
     if not os.path.isfile(path):
         raise UserError(f"No file {path}. Expected an .npz file with `images`.")
@@ -102,36 +147,16 @@ def load_npz(path, split):
                 f"{path} must hold one {name[:-1]} per image. Received: `images` "
                 f"{list(images.shape)}, `{name}` {list(values.shape)}."
             )
-    chosen = split_indices({"train": len(images)}, split)["train"]
+    class_names = None
+    if labels is not None:
+        # Of all images: a class has the same number in every part.
+        labels = _checked_labels(labels, len(images))
+        labels, class_names = _numbered(labels, None)
+    chosen = choose(len(images), split, labels if stratified else None)
     return from_arrays(
         images[chosen],
         None if labels is None else labels[chosen],
+        class_names=class_names,
         name=os.path.basename(path),
         targets=None if targets is None else targets[chosen],
     )
-
-
-def split_indices(num_examples, split):
-    """Slices that a split such as `train[:80%]` takes of each named part.
-
-    num_examples: {name: count}. Returns {name: slice}, with one name.
-    Raises ValueError for an unknown name, with the known ones, and for an empty part.
-    """
-    # TFDS asks only these of its own SplitInfo.
-    infos = {
-        name: types.SimpleNamespace(num_examples=count, shard_lengths=[count])
-        for name, count in num_examples.items()
-    }
-    try:
-        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(infos)
-    except ValueError as error:
-        raise UserError(
-            f"Unknown split {split!r}. Known: {', '.join(num_examples)}, and parts of "
-            "them such as train[:80%]."
-        ) from error
-    if len(parts) != 1:
-        raise UserError(f"`split` must name one part. Received: {split!r}.")
-    part = slice(parts[0].from_, parts[0].to)
-    if not len(range(num_examples[parts[0].splitname])[part]):
-        raise UserError(f"Split {split!r} holds no images.")
-    return {parts[0].splitname: part}

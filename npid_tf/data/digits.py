@@ -5,7 +5,8 @@ import numpy as np
 import sklearn.datasets
 from sklearn.model_selection import train_test_split
 
-from npid_tf.data.arrays import from_arrays, split_indices
+from npid_tf.data.arrays import from_arrays
+from npid_tf.data.splits import split_indices
 
 
 def load_digits(split):

@@ -9,13 +9,24 @@ whatever is cheap to pass on, and `record(handle)` turns it into a record: an im
 uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
 one image. Index i is the same image in every epoch and after every restart.
 
+`keep()` writes, where there is something, what spares later programs reading all of it.
+
 `image_shape` is (height, width) where all images have it and `record` turns many
 handles into uint8 [batch, height, width, 3] at once, else None.
 """
 
+import copy
+import hashlib
+import json
+import warnings
+
+import numpy as np
 import tensorflow as tf
 
 from npid_tf.errors import UserError
+
+# What fingerprints did not tell before: not known of checkpoints of that time.
+ADDED_SINCE = ("contents", "parts")
 
 
 class RandomAccess:
@@ -35,6 +46,7 @@ class RandomAccess:
         paths=None,
         image_shape=None,
         targets=None,
+        keep=None,
     ):
         self.read = read
         self.num_instances = num_instances
@@ -44,6 +56,7 @@ class RandomAccess:
         self.paths = paths
         self.image_shape = image_shape
         self.targets = targets
+        self.keep = keep or (lambda manifest_path=None: None)
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""
@@ -66,6 +79,43 @@ class RandomAccess:
         return self.read(handle)
 
 
+def digest_of(values):
+    """A short text that tells lists of texts or numbers apart."""
+    text = json.dumps(values).encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def with_classes_of(source, eval_source):
+    """`eval_source` with its labels numbered as those of `source`, the training images.
+
+    Some of the classes will do. Of classes that training images lack none can be
+    right: that is warned of.
+
+    Raises ValueError where a class has a name that no class of `source` has.
+    """
+    if source.labels is None or eval_source.labels is None:
+        check_same_classes(source, eval_source)
+        return eval_source
+    names, eval_names = source.class_names, eval_source.class_names
+    if names == eval_names or (None in (names, eval_names) and not _are_ids(
+            names or eval_names)):  # fmt: skip
+        _warn_of_unlearned(source, eval_source)
+        return eval_source
+    if _are_ids(names) and _are_ids(eval_names):  # None: a label is its own id.
+        names, eval_names = _ids_of(source), _ids_of(eval_source)
+        present = {eval_names[label] for label in np.unique(eval_source.labels)}
+        names += tuple(sorted(present - set(names)))
+    elif not set(eval_names) <= set(names):
+        check_same_classes(source, eval_source)
+    known = {name: number for number, name in enumerate(names)}
+    numbers = np.array([known.get(name, -1) for name in eval_names], np.int64)
+    eval_source = copy.copy(eval_source)
+    eval_source.labels = numbers[eval_source.labels]  # -1: of none of them
+    eval_source.class_names = tuple(map(str, names))
+    _warn_of_unlearned(source, eval_source)
+    return eval_source
+
+
 def check_same_classes(source, eval_source):
     """Raises ValueError where two sources number different classes."""
     names, eval_names = source.class_names, eval_source.class_names
@@ -80,12 +130,46 @@ def _abridged(names):
     return f"{len(names)} ({', '.join(names[:10])}{', ...' * (len(names) > 10)})"
 
 
+def without_classes(source):
+    """The images of a source alone."""
+    source = copy.copy(source)
+    source.labels = source.class_names = None
+    return source
+
+
+def _are_ids(names):
+    return names is None or all(name.isdecimal() for name in names)
+
+
+def _ids_of(source):
+    """The id that each label stands for."""
+    if source.class_names is None:
+        return tuple(range(int(source.labels.max()) + 1))
+    return tuple(map(int, source.class_names))
+
+
+def _warn_of_unlearned(source, eval_source):
+    unlearned = np.setdiff1d(eval_source.labels, source.labels)
+    if not len(unlearned):
+        return
+    names = eval_source.class_names
+    told = [str(label) if names is None else names[label] for label in unlearned[:5]]
+    count = int(np.isin(eval_source.labels, unlearned).sum())
+    warnings.warn(
+        f"{count} of the {len(eval_source.labels)} images to classify are of "
+        f"{len(unlearned)} classes without any training image: {', '.join(told)}"
+        f"{', ...' * (len(unlearned) > 5)}. All of them will count as wrong.",
+        stacklevel=3,
+    )
+
+
 def check_unchanged(saved, current):
     """Raises ValueError that says what differs between two fingerprints (dicts)."""
     changes = [
         f"{key} was {saved.get(key)}, now {current.get(key)}"
         for key in sorted(saved.keys() | current.keys())
         if saved.get(key) != current.get(key)
+        and not (key in ADDED_SINCE and key not in saved)
     ]
     if changes:
         raise UserError(

@@ -6,9 +6,12 @@ import math
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 
 from npid_tf.data.arrays import from_arrays
-from npid_tf.errors import UserError
+from npid_tf.data.record_table import RecordTable
+from npid_tf.data.tfds_names import known_names
+from npid_tf.errors import FileError, UserError
 
 # Below this many bytes of decoded pixels, a data set is kept decoded in memory.
 IN_MEMORY_BYTES = 2 << 30
@@ -17,18 +20,20 @@ SHUFFLE_BUFFER = 16_384
 SEVERAL_LABELS = ("labels", "labels_no_difficult")
 
 
-def load_tfds(name, split, data_dir=None):
+def load_tfds(name, split, data_dir=None, tables=None):
     """A source of a prepared TFDS data set that has the features `image` and, maybe,
     `label`.
 
-    split: as TFDS writes it, such as `train[:90%]`.
+    split: as TFDS writes it, such as `train[:90%]`. tables: folder that keeps where the
+    records are, and their labels; or None.
     Raises ValueError where the data set is unknown, not prepared or without images.
     """
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError as error:
+    # AssertionError: of a version. OSError: of a folder that is no data set.
+    except (ValueError, AssertionError, KeyError, OSError, RuntimeError) as error:
         raise UserError(
-            f"Unknown TFDS data set {name!r}; see tensorflow.org/datasets/catalog."
+            f"Unknown TFDS data set {name!r}. {known_names(name, data_dir)}"
         ) from error
     if not builder.is_prepared():
         raise UserError(
@@ -52,7 +57,13 @@ def load_tfds(name, split, data_dir=None):
     shape = features["image"].shape
     if None not in shape and num_instances * math.prod(shape) <= IN_MEMORY_BYTES:
         return _load_into_memory(builder, split)
-    return TfdsStream(builder, split)
+    file_format = builder.info.file_format
+    if file_format is not None and file_format.value != "tfrecord":
+        raise UserError(
+            f"{name} is prepared as {file_format.value} and too large for the memory. "
+            f"Prepare it as TFRecords: `tfds build {name} --file_format=tfrecord`."
+        )
+    return TfdsStream(builder, split, tables)
 
 
 def _load_into_memory(builder, split):
@@ -99,13 +110,16 @@ class TfdsStream:
     determined by (seed, epoch). Records come with the stream, and are their handles.
     """
 
-    def __init__(self, builder, split):
-        parts = builder.info.splits[split].file_instructions
-        takes = [part.take for part in parts]
+    def __init__(self, builder, split, tables=None):
+        parts = [
+            (part.filename, part.skip, part.take)
+            for part in builder.info.splits[split].file_instructions
+        ]
+        names, skips, takes = zip(*parts, strict=True)
         starts = np.cumsum([0, *takes[:-1]])
         self._files = (
-            tf.constant([part.filename for part in parts]),
-            tf.constant([part.skip for part in parts], tf.int64),
+            tf.constant(names),
+            tf.constant(skips, tf.int64),
             tf.constant(takes, tf.int64),
             tf.constant(starts, tf.int64),
         )
@@ -113,16 +127,28 @@ class TfdsStream:
         self.paths = None
         self.image_shape = None
         self.class_names = _class_names(builder.info.features)
-        self.labels = self._read_labels() if self.class_names else None
-        self.targets = None
-        if names := _names_of_several(builder.info.features):
-            self.class_names = names
-            self.targets = self._read_targets(len(names))
+        self.labels = self.targets = None
+        several = _names_of_several(builder.info.features)
+        self._table = RecordTable(parts, tables)
+        self.records = self._table.records()
+        if self.class_names:
+            self.labels = _known(self._table.column("labels", self._read_labels))
+        if several:
+            self.class_names = several
+            self.targets = self._table.column(
+                "targets", lambda: self._read_targets(len(several))
+            )
+        self._table.save()
         self.fingerprint = {
             "name": f"{builder.info.full_name} {split}",
             "num_instances": self.num_instances,
-            "examples_in_files": takes,
+            "examples_in_files": list(takes),
+            "contents": self._table.digest(),
         }
+
+    def keep(self, manifest_path=None):
+        """Writes what spares later programs finding all records."""
+        self._table.save()
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""
@@ -155,9 +181,15 @@ class TfdsStream:
         return handle
 
     def read(self, index):
-        """The record of one image, found by reading those before it."""
-        ((_, record),) = self.in_order().skip(index).take(1)
-        return record
+        """The record of one image, alone. Raises FileError where it is damaged."""
+        example = tf.train.Example()
+        try:
+            example.ParseFromString(self.records.read(int(index)))
+            (image,) = example.features.feature["image"].bytes_list.value
+        except (DecodeError, ValueError) as error:
+            name = self.records.filenames[self.records.file_of[int(index)]]
+            raise FileError(f"{name} is damaged: {error}") from error
+        return tf.constant(image)
 
     def _read(self, filename, skip, take, start):
         records = tf.data.TFRecordDataset(filename).skip(skip).take(take)
@@ -176,7 +208,7 @@ class TfdsStream:
             records = tf.data.TFRecordDataset(filename).skip(skip).take(take)
             for batch in records.batch(1024).prefetch(tf.data.AUTOTUNE):
                 labels.append(tf.io.parse_example(batch, feature)["label"])
-        return _known(tf.concat(labels, axis=0).numpy())
+        return tf.concat(labels, axis=0).numpy()
 
     def _read_targets(self, num_classes):
         """int8 [num_instances, num_classes]: 1, -1 for those hard to see, else 0."""

@@ -1,17 +1,22 @@
 """Vectors of a whole data set, computed once and kept on disk."""
 
-import contextlib
+import glob
 import hashlib
 import json
 import os
 import shutil
 import sys
+import zipfile
+import zlib
 
 import keras
 import numpy as np
 
 from npid_tf.errors import FileError
 from npid_tf.evaluation.embed import embed_batches
+from npid_tf.formats import FORMATS, stamp
+from npid_tf.sealed import find_damage, seal
+from npid_tf.whole_files import open_whole, sync_folder, write_whole
 
 # A part is written when it has one of these, so an interruption costs no more.
 PART_BYTES = 64 << 20
@@ -22,14 +27,38 @@ def feature_directory(directory, key):
     """The folder below `directory` of the vectors that `key` determines; makes it.
 
     key: dict, such as the encoder's hash and the data's fingerprint, kept in key.json.
+    Says so where there are vectors that would be these, were it not for a part of it.
     """
+    key = {**key, "format": FORMATS["features"]}
     text = json.dumps(key, indent=1, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = os.path.join(directory, name)
-    os.makedirs(path, exist_ok=True)
-    with _renamed(os.path.join(path, "key.json")) as partial, open(partial, "w") as f:
-        f.write(text)
+    key_path = os.path.join(path, "key.json")
+    if not os.path.exists(key_path):
+        _tell_of_others(directory, key)
+        record = {**key, **stamp("features")}
+        write_whole(key_path, json.dumps(record, indent=1, sort_keys=True))
     return path
+
+
+def _tell_of_others(directory, key):
+    """Prints what differs from vectors that this encoder made, of data so called."""
+    for path in sorted(glob.glob(os.path.join(directory, "*", "key.json"))):
+        try:
+            with open(path, encoding="utf-8") as file:
+                other = json.load(file)
+            of_same = other["encoder"] == key["encoder"]
+            for entry in ("name", "num_instances"):
+                of_same &= other["data"][entry] == key["data"][entry]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # Damaged, or no key: the vectors beside it are nobody's.
+        other.pop("npid_tf", None)
+        changes = [name for name in key if other.get(name) != key[name]]
+        if of_same and changes:
+            print(
+                f"Not used: the vectors in {os.path.dirname(path)} are of other "
+                f"{', '.join(changes)}. They are computed anew."
+            )
 
 
 def cached_features(directory, names, make_model, make_dataset, num_instances):
@@ -53,7 +82,7 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
     Raises:
         OSError: where they cannot be written.
     """
-    missing = [name for name in names if not os.path.exists(_path(directory, name))]
+    missing = [name for name in names if not _is_whole(_path(directory, name))]
     if missing:
         parts = os.path.join(directory, f"parts-{','.join(missing)}")
         try:
@@ -64,6 +93,7 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
             # After the last one is whole: until then the parts are those of all.
             for name in missing:
                 os.replace(_path(parts, f".{name}"), _path(directory, name))
+            sync_folder(directory)
             shutil.rmtree(parts)
         except OSError as error:
             raise FileError(
@@ -71,6 +101,16 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
                 "and run the same command again: it goes on from here."
             ) from error
     return {name: np.load(_path(directory, name), mmap_mode="r") for name in names}
+
+
+def _is_whole(path):
+    """Whether an array is there, as it was written; says so where it is damaged."""
+    if not os.path.exists(path):
+        return False
+    problem = find_damage(path, "features")
+    if problem:
+        print(f"Not used, and computed anew: {path} {problem}.")
+    return not problem
 
 
 def _path(directory, name):
@@ -81,8 +121,12 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
     """Writes FIRST.npz for the rows from FIRST on, starting after those there are."""
     first = 0
     for path in _list_parts(directory):
-        with np.load(path) as part:
-            first += len(part[names[0]])
+        num_rows = _count_rows(path, names, first)
+        if num_rows is None:
+            print(f"Not used, and computed anew: {path} is damaged.")
+            os.remove(path)
+        else:
+            first += num_rows
     if first == num_instances:
         return
     is_terminal = sys.stdout.isatty()
@@ -105,14 +149,28 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
         read = last
         is_full = num_bytes >= PART_BYTES or read - first >= PART_ROWS
         if is_full or read == num_instances:
-            with _renamed(os.path.join(directory, f"{first:012d}.npz")) as partial:
-                np.savez(partial, **{name: np.concatenate(rows[name]) for name in rows})
+            path = os.path.join(directory, f"{first:012d}.npz")
+            with open_whole(path, "wb") as file:
+                np.savez(file, **{name: np.concatenate(rows[name]) for name in rows})
             rows, num_bytes, first = {name: [] for name in names}, 0, read
         progress.update(read)
 
 
+def _count_rows(path, names, first):
+    """How many rows a part has; None where it is not whole, or not those from `first`
+    on: one before it is missing."""
+    try:
+        with np.load(path) as part:
+            counts = {len(part[name]) for name in names}  # Checks the sums of all.
+        if os.path.basename(path) != f"{first:012d}.npz" or len(counts) != 1:
+            return None
+        return counts.pop()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
 def _list_parts(directory):
-    names = sorted(name for name in os.listdir(directory) if name[0] != ".")
+    names = sorted(name for name in os.listdir(directory) if name.endswith(".npz"))
     return [os.path.join(directory, name) for name in names]
 
 
@@ -129,13 +187,4 @@ def _join(directory, name, path, num_instances):
         joined[first : first + len(rows)] = rows
         first += len(rows)
     joined.flush()
-
-
-@contextlib.contextmanager
-def _renamed(path):
-    """A hidden path beside `path`, which becomes it when all went well."""
-    directory, name = os.path.split(path)
-    # NumPy adds its own ending to names without it.
-    partial = os.path.join(directory, f".partial-{name}")
-    yield partial
-    os.replace(partial, path)
+    seal(path, "features")

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from npid_tf import build
-from npid_tf.data.source import check_same_classes
+from npid_tf.data.source import with_classes_of
 from npid_tf.errors import UserError
 from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
@@ -40,7 +40,7 @@ def evaluate_knn(config):
         )
     if source.labels is None or eval_source.labels is None:
         raise UserError(MISSING_LABELS)
-    check_same_classes(source, eval_source)
+    eval_source = with_classes_of(source, eval_source)
     only, k_values, temperature = _chosen(config)
     if k_values[-1] > source.num_instances:
         raise UserError(

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 
 from npid_tf import build
-from npid_tf.data.source import check_same_classes
+from npid_tf.data.source import with_classes_of
 from npid_tf.errors import UserError
 from npid_tf.evaluation.features import cached_features, feature_directory
 from npid_tf.evaluation.layers import with_layers
@@ -25,7 +25,8 @@ MISSING_LABELS = (
 def labelled_sources(config):
     """The images to learn from and those to judge by: two sources with labels.
 
-    Raises ValueError where a flag names none, or where the classes differ.
+    Raises ValueError where a flag names none, or where a class to judge by has a name
+    that none to learn from has.
     """
     return _sources(config, lambda source: source.labels is not None)
 
@@ -48,8 +49,7 @@ def _sources(config, is_labelled):
     eval_source = build.build_eval_source(config)
     if eval_source is None or not is_labelled(source) or not is_labelled(eval_source):
         raise UserError(MISSING_LABELS.format(config.protocol))
-    check_same_classes(source, eval_source)
-    return source, eval_source
+    return source, with_classes_of(source, eval_source)
 
 
 def count_classes(source, eval_source):
@@ -63,6 +63,10 @@ def layer_vectors(config, encoder, source, names):
     key = {
         "encoder": encoder_hash(encoder),
         "backbone": config.backbone,
+        "width": config.width,
+        "head": config.head,
+        "head_batch_norm": config.head_batch_norm,
+        "embedding_dim": config.embedding_dim,
         "data": source.fingerprint,
         "image_size": config.image_size,
         "crop_fraction": config.crop_fraction,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from npid_tf import build
-from npid_tf.data.source import check_same_classes
+from npid_tf.data.source import with_classes_of
 from npid_tf.evaluation.retrieval import retrieval_scores
 from npid_tf.protocols.embeddings import embed_run, has_labels
 
@@ -26,7 +26,7 @@ def evaluate_retrieval(config):
     source = build.build_source(config)
     eval_source = build.build_eval_source(config)
     if has_labels(source) and has_labels(eval_source):
-        check_same_classes(source, eval_source)
+        eval_source = with_classes_of(source, eval_source)
     else:
         eval_source = None
         print(

@@ -5,7 +5,11 @@ import html
 
 import tensorflow as tf
 
+from npid_tf.data.shrink import shrink
 from npid_tf.whole_files import write_whole
+
+SIDE = 320  # pixels: twice of what a figure is wide, for screens of many pixels
+LOSSLESS_SIDE = 96  # Beyond it, a JPEG is a tenth of a PNG.
 
 HEAD = """<!doctype html>
 <meta charset="utf-8">
@@ -37,13 +41,20 @@ def write_gallery(path, queries, results):
 
 
 def figure(caption, image, alt="", css_class=""):
-    """A captioned image as HTML that holds it, as a PNG.
+    """A captioned image as HTML that holds it, small: a PNG, or a JPEG if it was large.
 
     caption, alt: plain text; image: uint8 [height, width, 3].
     """
-    encoded = base64.b64encode(tf.io.encode_png(image).numpy()).decode()
+    image = shrink(image, SIDE)
+    is_small = max(image.shape[:2]) <= LOSSLESS_SIDE
+    kind, encode = ("png", tf.io.encode_png) if is_small else ("jpeg", _encode_jpeg)
+    encoded = base64.b64encode(encode(image).numpy()).decode()
     return (
-        f'<figure class="{css_class}"><img src="data:image/png;base64,{encoded}" '
+        f'<figure class="{css_class}"><img src="data:image/{kind};base64,{encoded}" '
         f'alt="{html.escape(alt)}"><figcaption>{html.escape(caption)}</figcaption>'
         "</figure>"
     )
+
+
+def _encode_jpeg(image):
+    return tf.io.encode_jpeg(image, quality=85, optimize_size=True)

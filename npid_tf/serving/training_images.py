@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from npid_tf.data.decode import pixels
+from npid_tf.data.shrink import shrink
 
 SIDE = 160
 
@@ -35,10 +36,5 @@ class TrainingImages:
     def _make_thumbnail(self, name):
         """A PNG of at most 160 x 160 pixels. Raises KeyError for an unknown id."""
         record = self._source.read(tf.constant(self._rows[name], tf.int64))
-        image = pixels(tf.convert_to_tensor(record))
-        if max(image.shape[:2]) > SIDE:
-            image = tf.image.resize(
-                image, [SIDE, SIDE], antialias=True, preserve_aspect_ratio=True
-            )
-            image = tf.saturate_cast(tf.round(image), tf.uint8)
+        image = shrink(pixels(tf.convert_to_tensor(record)), SIDE)
         return tf.io.encode_png(image).numpy()

@@ -1,5 +1,7 @@
 """Evaluated images are resized and cut in the middle, nothing else."""
 
+import resource
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -66,3 +68,25 @@ def test_graphs_of_unknown_size_agree_with_eager_and_know_their_shape():
     assert dataset.element_spec.shape == [6, 6, 3]
     (result,) = dataset
     np.testing.assert_array_equal(result, preprocess_for_eval(image, 6, 0.875))
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1), (3, 95), (40, 7), (7, 56)])
+def test_long_images_give_the_square_that_the_whole_would(shape):
+    image = random_image(*shape)
+    shorter, target = min(shape), 16
+    size = [round(side * target / shorter) for side in shape]
+    whole = tf.image.resize(image, size, antialias=True)  # As before, of all of it.
+    top, left = ((side - 14) // 2 for side in size)
+    expected = tf.round(whole[top : top + 14, left : left + 14])
+    square = preprocess_for_eval(image, 14, 0.875)
+    np.testing.assert_allclose(square, expected, atol=1)
+
+
+def test_a_line_of_pixels_takes_no_more_memory_than_an_image():
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    before = peak()
+    for shape in ([3000, 1, 3], [1, 10000, 3]):
+        preprocess_for_eval(tf.zeros(shape, tf.uint8), 224, 0.875)
+    assert peak() - before < 300_000  # kilobytes; resized whole it is 1.4 and 5.8 GB

@@ -1,12 +1,16 @@
 """Prepared TFDS data sets: in memory, from their files, and what cannot be read."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from npid_tf.data.decode import decode
+from npid_tf.data.records import find_records
 from npid_tf.data.tfds import TfdsStream, load_tfds
+from npid_tf.errors import UserError
 
 
 def numbers(stream, dataset, images):
@@ -205,3 +209,97 @@ def test_an_image_may_have_several_classes_as_in_voc(images, tmp_path):
     assert stream.class_names == ("ant", "bee")
     part = load_tfds("several", "train[2:]", str(tmp_path))
     np.testing.assert_array_equal(part.targets, stream.targets[2:])
+
+
+@pytest.fixture
+def copied_dir(tfds_dir, tmp_path):
+    """A copy of the data_dir whose first file has a damaged record at its beginning."""
+    shutil.copytree(tfds_dir, tmp_path / "tfds")
+    path = min((tmp_path / "tfds").rglob("*.tfrecord*"))
+    content = bytearray(path.read_bytes())
+    content[12:40] = bytes(28)  # Of the record's bytes, behind its header.
+    path.write_bytes(content)
+    return str(tmp_path / "tfds")
+
+
+def test_an_image_is_read_without_those_before_it(tfds_dir, copied_dir, tmp_path):
+    expected = load_tfds("tiny", "train", tfds_dir)
+    (tmp_path / "run").mkdir()
+    builder = tfds.builder("tiny", data_dir=copied_dir)
+    with pytest.raises(tf.errors.DataLossError):
+        TfdsStream(builder, "train")  # Labels are read from all.
+    stream = object.__new__(TfdsStream)
+    parts = builder.info.splits["train"].file_instructions
+    stream.records = find_records([(p.filename, p.skip, p.take) for p in parts])
+    records = [expected.record(handle) for _, handle in expected.in_order()]
+    for index in (1, 4, 7, 19):
+        assert stream.read(tf.constant(index, tf.int64)) == records[index]
+
+
+def test_labels_are_read_once(tfds_dir, tmp_path):
+    (tmp_path / "run").mkdir()
+    tables = tmp_path / "run" / "contents"
+    first = load_tfds("tiny", "train", tfds_dir, str(tables))
+    (path,) = tables.iterdir()
+    with np.load(path) as file:
+        columns = dict(file)
+    columns["labels"] = columns["labels"][::-1]
+    np.savez(path, **columns)
+    again = load_tfds("tiny", "train", tfds_dir, str(tables))
+    np.testing.assert_array_equal(again.labels, first.labels[::-1])
+    assert again.fingerprint == first.fingerprint
+    path.write_bytes(path.read_bytes()[:-50])
+    again = load_tfds("tiny", "train", tfds_dir, str(tables))
+    np.testing.assert_array_equal(again.labels, first.labels)
+
+
+def test_equal_names_of_other_contents_are_told_apart(images, tmp_path, tfds_dir):
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=["ant", "bee", "cat"]),
+        }
+    )
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="tiny",
+        version="1.0.0",
+        features=features,
+        split_datasets={
+            "train": [(i, {"image": image[::-1], "label": i % 3})
+                      for i, image in enumerate(images)]
+        },
+        data_dir=tmp_path,
+        download_config=tfds.download.DownloadConfig(num_shards=4),
+    )  # fmt: skip
+    first, second = (
+        load_tfds("tiny", "train", str(directory)).fingerprint
+        for directory in (tfds_dir, tmp_path)
+    )
+    assert first["name"] == second["name"]
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tiny:9.9.9", "tiny:1.0.0"),
+        ("tiny/large", "tiny:1.0.0"),
+        ("mnist:9.9.9", "mnist:3.0.1"),
+        ("imagenet2012_subset/7pct", "imagenet2012_subset/10pct"),
+        ("cifar11", "cifar10"),
+        ("tiny:", "tiny:1.0.0"),
+        ("no:such:name", "catalog"),
+    ],
+)
+def test_wrong_versions_configs_and_names_list_the_known_ones(tfds_dir, name, told):
+    with pytest.raises(UserError, match=f"Unknown TFDS data set.*{told}") as raised:
+        load_tfds(name, "train", tfds_dir)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_cut_is_named(tfds_dir, tmp_path):
+    shutil.copytree(tfds_dir, tmp_path / "tfds")
+    path = max((tmp_path / "tfds").rglob("*.tfrecord*"))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=f"{path.name} is cut or damaged"):
+        load_tfds("tiny", "train", str(tmp_path / "tfds"))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from npid_tf.data.arrays import from_arrays
 from npid_tf.data.pipeline import make_eval_dataset
+from npid_tf.errors import UserError
 from npid_tf.evaluation import features
 from npid_tf.evaluation.features import cached_features, feature_directory
 
@@ -140,3 +141,64 @@ def test_other_keys_have_other_folders(tmp_path):
     assert first != feature_directory(str(tmp_path), {"encoder": "b", "image_size": 32})
     with open(os.path.join(first, "key.json")) as file:
         assert '"image_size": 32' in file.read()
+
+
+def flip(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES = {
+    "flipped": flip,
+    "cut": lambda content: content[:-30],
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_vectors_are_said_and_computed_anew(tmp_path, damage, capsys):
+    whole = {name: np.array(rows) for name, rows in compute(tmp_path, Colors()).items()}
+    path = tmp_path / "means.npy"
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    colors = Colors()
+    again = compute(tmp_path, colors)
+    assert colors.asked == [["means"]]
+    assert f"{path} is " in capsys.readouterr().out
+    for name in whole:
+        np.testing.assert_array_equal(again[name], whole[name])
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
+def test_damaged_parts_are_said_and_computed_anew(
+    tmp_path, damage, monkeypatch, capsys
+):
+    monkeypatch.setattr(features, "PART_ROWS", 100)
+    whole = compute(tmp_path / "whole", Colors())
+    with pytest.raises(tf.errors.OpError, match="switched off"):
+        compute(tmp_path / "cut", Colors(fails_after=3))
+    path = tmp_path / "cut" / "parts-means,corners" / f"{0:012d}.npz"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    again = compute(tmp_path / "cut", Colors())
+    assert "is damaged" in capsys.readouterr().out
+    for name in whole:
+        np.testing.assert_array_equal(again[name], whole[name])
+
+
+def test_vectors_of_a_newer_format_are_refused(tmp_path):
+    compute(tmp_path, Colors())
+    path = tmp_path / "means.npy"
+    path.write_bytes(path.read_bytes().replace(b'"format": 1', b'"format": 9'))
+    with pytest.raises(UserError, match=r"format 9.*install a newer"):
+        compute(tmp_path, Colors())
+
+
+def test_vectors_that_do_not_fit_any_more_are_told_of(tmp_path, capsys):
+    key = {"encoder": "a", "data": {"name": "x", "num_instances": 2}, "image_size": 8}
+    first = feature_directory(str(tmp_path), key)
+    assert not capsys.readouterr().out
+    feature_directory(str(tmp_path), {**key, "image_size": 16})
+    told = capsys.readouterr().out
+    assert told.startswith(f"Not used: the vectors in {first} are of other image_size.")

@@ -38,3 +38,16 @@ def test_each_query_has_a_row_of_its_own(tmp_path):
         ["a", "c"],
         ["b", "d"],
     ]
+
+
+def test_photos_are_small_in_the_page(tmp_path):
+    rows = np.linspace(0, 255, 3000)[:, None, None]
+    noise = np.random.default_rng(0).integers(0, 40, [3000, 4000, 3])
+    photo = np.clip(rows + noise, 0, 255).astype(np.uint8)
+    path = tmp_path / "gallery.html"
+    write_gallery(str(path), [("a", photo)], [[("b", photo), ("c", photo)]])
+    html = path.read_text(encoding="utf-8")
+    assert len(html) < 500_000
+    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    shapes = [tf.io.decode_jpeg(base64.b64decode(each)).shape for each in found]
+    assert shapes == [(240, 320, 3)] * 3

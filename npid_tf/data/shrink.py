@@ -1,0 +1,21 @@
+"""Pictures of pictures, for people to look at."""
+
+import tensorflow as tf
+
+
+def shrink(image, side):
+    """The image at its own aspect, neither of its sides longer than `side`.
+
+    image: uint8 [height, width, 3], returned as it is where it fits. Of a line of
+    pixels the middle is shown: at least one pixel in `side`. Returns uint8.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) <= side:
+        return image
+    longest = min(height, width) * side  # Longer, and no pixel of the other is left.
+    top, left = (max(0, full - longest) // 2 for full in (height, width))
+    image = image[top : top + longest, left : left + longest]
+    image = tf.image.resize(
+        image, [side, side], antialias=True, preserve_aspect_ratio=True
+    )
+    return tf.saturate_cast(tf.round(image), tf.uint8)
