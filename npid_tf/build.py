@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from npid_tf import optimizers
 from npid_tf.backbones import build_backbone
-from npid_tf.checkpoint_files import leave
+from npid_tf.checkpoint_files import leave, list_checkpoints
 from npid_tf.checkpoint_weights import restore_encoder
 from npid_tf.checkpoints import Checkpoints
 from npid_tf.data.arrays import load_npz
