@@ -31,7 +31,7 @@ def _write_rows(path, variable, count):
         np.lib.format.write_array_header_1_0(
             file,
             {
-                "descr": np.lib.format.dtype_to_descr(_dtype_in_file(variable)),
+                "descr": np.lib.format.dtype_to_descr(_dtype_in_file(variable.dtype)),
                 "fortran_order": False,
                 "shape": (count, variable.shape[1]),
             },
@@ -39,16 +39,16 @@ def _write_rows(path, variable, count):
         for start in range(0, count, ROWS_AT_ONCE):
             stop = min(start + ROWS_AT_ONCE, count)
             rows = tf.gather(variable, tf.range(start, stop)).numpy()
-            file.write(np.ascontiguousarray(rows).view(_dtype_in_file(variable)))
+            file.write(np.ascontiguousarray(rows).view(_dtype_in_file(variable.dtype)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _dtype_in_file(variable):
+def _dtype_in_file(dtype):
     # NumPy's files know no bfloat16: its bits are kept as integers. And neighbors were
     # int32 before they were kept on GPUs.
     known = {tf.bfloat16: np.uint16, tf.uint32: np.int32}
-    return np.dtype(known.get(variable.dtype, variable.dtype.as_numpy_dtype))
+    return np.dtype(known.get(dtype, dtype.as_numpy_dtype))
 
 
 def other_weights(bank):
@@ -173,5 +173,5 @@ def read_bank(bank, directory):
 def _fits(saved, dtype):
     """Whether rows saved as one type may be read as another: bfloat16 and float32."""
     rounded = {np.dtype(np.float32), np.dtype(np.uint16)}
-    in_file = np.dtype(np.uint16) if dtype == tf.bfloat16.as_numpy_dtype else dtype
+    in_file = _dtype_in_file(tf.as_dtype(dtype))
     return saved == in_file or {saved, in_file} <= rounded
