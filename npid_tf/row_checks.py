@@ -70,7 +70,8 @@ def check_range(first, end, num_instances):
 
 
 def _check_finite(rows):
-    is_finite = np.isfinite(rows.astype(np.float32)).all(axis=1)
+    with np.errstate(over="ignore"):  # What float32 cannot hold is told of below.
+        is_finite = np.isfinite(rows.astype(np.float32)).all(axis=1)
     if not is_finite.all():
         raise UserError(
             "Rows must be finite. Received: NaN or infinity in "

@@ -5,6 +5,7 @@ import pytest
 
 from npid_tf import LearnedRows, MemoryBank, RecentRows, ShardedMemoryBank
 from npid_tf.bank_files import other_weights, read_bank, write_bank
+from npid_tf.neighbors import refresh_neighbors
 from npid_tf.strategies import build_strategy
 
 
@@ -55,3 +56,13 @@ def test_weights_without_rows_are_the_others():
     assert other_weights(make(LearnedRows, num_neighbors=2)) == {}
     recent = make(RecentRows, num_recent=5)
     assert other_weights(recent) == {"recent": recent.recent, "clock": recent.clock}
+
+
+def test_neighbors_are_read_as_they_were_written(tmp_path):
+    rows, other = (LearnedRows(9, 4, num_neighbors=3) for _ in range(2))
+    refresh_neighbors(rows)
+    write_bank(rows, tmp_path)
+    read_bank(other, tmp_path)
+    np.testing.assert_array_equal(
+        other.read(0, 9, other.neighbors), rows.read(0, 9, rows.neighbors)
+    )

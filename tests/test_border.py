@@ -280,7 +280,7 @@ def test_a_file_with_one_wrong_part_changes_none(bank):
 
 def test_files_of_another_dimension_are_refused(tmp_path):
     np.save(tmp_path / "rows-000000000000.npy", np.ones([N, 8], np.float32))
-    with pytest.raises(ValueError, match=r"num_rows, 5"):
+    with pytest.raises(ValueError, match=r"of another bank.*8 numbers.*Expected: 5"):
         read_bank(MemoryBank(N, DIM), tmp_path)
 
 
