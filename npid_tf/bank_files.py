@@ -31,7 +31,7 @@ def _write_rows(path, variable, count):
         np.lib.format.write_array_header_1_0(
             file,
             {
-                "descr": np.lib.format.dtype_to_descr(_dtype_in_file(variable)),
+                "descr": np.lib.format.dtype_to_descr(_dtype_in_file(variable.dtype)),
                 "fortran_order": False,
                 "shape": (count, variable.shape[1]),
             },
@@ -39,16 +39,17 @@ def _write_rows(path, variable, count):
         for start in range(0, count, ROWS_AT_ONCE):
             stop = min(start + ROWS_AT_ONCE, count)
             rows = tf.gather(variable, tf.range(start, stop)).numpy()
-            file.write(np.ascontiguousarray(rows).view(_dtype_in_file(variable)))
+            file.write(np.ascontiguousarray(rows).view(_dtype_in_file(variable.dtype)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _dtype_in_file(variable):
+def _dtype_in_file(dtype):
+    """NumPy's dtype for rows that a weight keeps as `dtype`, a tf.DType."""
     # NumPy's files know no bfloat16: its bits are kept as integers. And neighbors were
     # int32 before they were kept on GPUs.
     known = {tf.bfloat16: np.uint16, tf.uint32: np.int32}
-    return np.dtype(known.get(variable.dtype, variable.dtype.as_numpy_dtype))
+    return np.dtype(known.get(dtype, dtype.as_numpy_dtype))
 
 
 def other_weights(bank):
@@ -158,7 +159,7 @@ def read_bank(bank, directory):
             f"each image. Expected: {', '.join(sorted(weights))}."
         )
     for name, weight in weights.items():
-        part, dtype = files[name][0], np.dtype(weight.dtype)
+        part, dtype = files[name][0], _dtype_in_file(tf.as_dtype(weight.dtype))
         if part.columns != weight.shape[1] or not _fits(part.dtype, dtype):
             raise UserError(
                 f"{part.path} is of another bank: it has {part.columns} numbers of "
@@ -170,8 +171,7 @@ def read_bank(bank, directory):
                 bank.write(first, rows, weight)
 
 
-def _fits(saved, dtype):
+def _fits(saved, in_file):
     """Whether rows saved as one type may be read as another: bfloat16 and float32."""
     rounded = {np.dtype(np.float32), np.dtype(np.uint16)}
-    in_file = np.dtype(np.uint16) if dtype == tf.bfloat16.as_numpy_dtype else dtype
     return saved == in_file or {saved, in_file} <= rounded
