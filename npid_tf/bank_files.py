@@ -45,6 +45,7 @@ def _write_rows(path, variable, count):
 
 
 def _dtype_in_file(dtype):
+    """NumPy's dtype for rows that a weight keeps as `dtype`, a tf.DType."""
     # NumPy's files know no bfloat16: its bits are kept as integers. And neighbors were
     # int32 before they were kept on GPUs.
     known = {tf.bfloat16: np.uint16, tf.uint32: np.int32}
@@ -158,7 +159,7 @@ def read_bank(bank, directory):
             f"each image. Expected: {', '.join(sorted(weights))}."
         )
     for name, weight in weights.items():
-        part, dtype = files[name][0], np.dtype(weight.dtype)
+        part, dtype = files[name][0], _dtype_in_file(tf.as_dtype(weight.dtype))
         if part.columns != weight.shape[1] or not _fits(part.dtype, dtype):
             raise UserError(
                 f"{part.path} is of another bank: it has {part.columns} numbers of "
@@ -170,8 +171,7 @@ def read_bank(bank, directory):
                 bank.write(first, rows, weight)
 
 
-def _fits(saved, dtype):
+def _fits(saved, in_file):
     """Whether rows saved as one type may be read as another: bfloat16 and float32."""
     rounded = {np.dtype(np.float32), np.dtype(np.uint16)}
-    in_file = _dtype_in_file(tf.as_dtype(dtype))
     return saved == in_file or {saved, in_file} <= rounded

@@ -110,8 +110,9 @@ class LearnedRows(ShardedMemoryBank):
         is_here = self.holds(indices)
         first, variable = self._held(self.neighbors)
         found = tf.gather(variable, tf.where(is_here, indices - first, 0))
-        found = tf.cast(found, tf.int64)  # No collective adds up uint32.
-        found = replicas.add_up(tf.where(is_here[:, None], found, 0))
+        # Exact in float64; of whole numbers, a GPU adds up and takes apart none.
+        found = tf.where(is_here[:, None], tf.cast(found, tf.float64), 0.0)
+        found = tf.cast(replicas.add_up(found), tf.int64)
         return batch_checks.after(
             tf.reduce_all(found < self.num_instances),
             found,
