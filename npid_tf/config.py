@@ -254,7 +254,7 @@ def _expanded(value):
     if value is None:
         return None
     kind, _, path = value.partition(":")
-    if kind in ("folder", "npz"):
+    if kind in ("folder", "npz") and path:
         return f"{kind}:{os.path.expanduser(path)}"
     return os.path.expanduser(value)
 

@@ -1,15 +1,20 @@
 """The parts that flags name."""
 
 import dataclasses
+import os
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from npid_tf import build, losses
 from npid_tf.config import Config
+from npid_tf.errors import UserError
 from npid_tf.position import Position
+from npid_tf.protocols.labelled import layer_vectors
+from npid_tf.train import train
 
 TINY = Config(image_size=8, width=4, embedding_dim=16)
 
@@ -221,12 +226,58 @@ def test_images_to_classify_may_change_but_not_those_of_the_bank(tmp_path):
         dataset=f"folder:{folder}",
         eval_dataset=f"folder:{folder}",
     )
-    build.build_source(config)
+    build.keep_data(config, build.build_source(config))
     build.build_eval_source(config)
+    os.makedirs(os.path.join(build.checkpoint_directory(config), "000000001"))
     write_images(folder, ["b/3.png"])
     assert build.build_eval_source(config).num_instances == 3
     with pytest.raises(ValueError, match=r"The data differ.*1 added"):
         build.build_source(config)
+
+
+def test_a_run_that_was_refused_binds_nothing(tmp_path):
+    folder = tmp_path / "images"
+    write_images(folder, ["a/1.png", "b/2.png"])
+    config = dataclasses.replace(
+        TINY, workdir=str(tmp_path / "run"), dataset=f"folder:{folder}", batch_size=99
+    )
+    with pytest.raises(UserError, match="batch_size"):
+        train(config)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    build.keep_data(config, build.build_source(config))  # Killed before it saved.
+    write_images(folder, ["b/3.png"])
+    assert build.build_source(config).num_instances == 3
+
+
+def test_looking_for_a_run_that_moved_makes_no_folder(tmp_path):
+    write_images(tmp_path / "images", ["a/1.png", "b/2.png"])
+    config = dataclasses.replace(
+        TINY, workdir=str(tmp_path / "old"), dataset=f"folder:{tmp_path}/images"
+    )
+    with pytest.raises(UserError, match="nothing is trained there"):
+        build.load_trained(config, build.build_source(config))
+    assert not (tmp_path / "old").exists()
+
+
+def test_two_folders_of_equal_names_and_sizes_have_their_own_vectors(
+    trained_workdir, tmp_path
+):
+    image = np.random.default_rng(0).integers(0, 256, [2, 8, 8, 3], np.uint8)
+    for name, each in zip(("train", "test"), image, strict=True):
+        (tmp_path / name / "a").mkdir(parents=True)
+        Image.fromarray(each).save(tmp_path / name / "a" / "1.bmp")
+    config = dataclasses.replace(
+        trained_workdir,
+        workdir=str(tmp_path / "run"),
+        eval_dataset=f"folder:{tmp_path}/train",
+    )
+    other = dataclasses.replace(config, eval_dataset=f"folder:{tmp_path}/test")
+    encoder = build.build_fresh_encoder(config)
+    first, second = (
+        layer_vectors(each, encoder, build.build_eval_source(each), ("embedding",))
+        for each in (config, other)
+    )
+    assert not np.allclose(first["embedding"], second["embedding"])
 
 
 def test_a_class_has_one_number_in_all_parts_of_a_folder(tmp_path):
