@@ -1,5 +1,6 @@
 """A live index answers as a plain dict of its items would, through anything."""
 
+import os
 import shutil
 import sys
 
@@ -57,15 +58,23 @@ class LikeADict(RuleBasedStateMachine):
         self.index.compact()
         assert self.index.stats()["log_changes"] == 0
 
-    @rule(garbage=st.binary(max_size=40))
-    def crash(self, garbage):
-        """The lock goes as with the process; a torn record may be left behind."""
-        self.index.close()
+    @rule(kept=st.floats(0, 1), with_zeros=st.booleans())
+    def crash(self, kept, with_zeros):
+        """The lock goes as with the process; a torn record may be left behind: the
+        beginning of one, and zeros for the rest of it where power was lost."""
         log = self.index._files.log
-        with open(log, "ab") as file:
-            file.write(b"\x8fNW\n" + garbage)
+        before = os.path.getsize(log)
+        self.index.upsert(["torn"], self._vectors(1))
+        self.index.close()
+        length = os.path.getsize(log) - before
+        # A record that lacks its last bytes alone might as well be a damaged one.
+        size = before + int(kept * (length - (28 if with_zeros else 1)))
+        os.truncate(log, size)
+        if with_zeros:
+            os.truncate(log, before + length)
         self.index = LiveIndex(self.directory)
-        assert self.index.stats()["torn_bytes_cut"] == 4 + len(garbage)
+        torn = length if with_zeros else size - before
+        assert self.index.stats()["torn_bytes_cut"] == torn
 
     @rule(k=st.integers(1, 15))
     def search(self, k):
