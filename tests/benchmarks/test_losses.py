@@ -1,10 +1,15 @@
 """The benchmark of the losses at tiny size."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import losses
 import npid_tf
+
+# A program of benchmarks/, of a minute or so.
+pytestmark = pytest.mark.slow
+
 
 SIZES = ["--num_instances=40", "--batch_size=4", "--num_negatives", "8", "4000"]
 

@@ -7,6 +7,9 @@ import pytest
 
 import probes
 
+# A program of benchmarks/, of a minute or so.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workdir(trained_workdir, tmp_path, no_flags):

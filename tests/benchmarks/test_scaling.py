@@ -1,6 +1,11 @@
 """The benchmark of growth with n at tiny size."""
 
+import pytest
+
 import scaling
+
+# A program of benchmarks/, of a minute or so.
+pytestmark = pytest.mark.slow
 
 
 def test_a_step_is_traced_once_and_does_not_copy_the_bank(capsys):

@@ -7,6 +7,10 @@ import pytest
 
 import train_step
 
+# A program of benchmarks/, of a minute or so.
+pytestmark = pytest.mark.slow
+
+
 SIZES = {"batch_size": 4, "num_instances": 20, "num_negatives": 8}
 
 
