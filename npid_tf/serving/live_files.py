@@ -94,6 +94,14 @@ class LiveFiles:
         ]
         return tuple(map(_stat, paths))
 
+    def place(self):
+        """Another after each renaming of the folder of the index: (path, its ctime)."""
+        path = standing(self.index_dir)
+        try:
+            return path, os.stat(path).st_ctime_ns
+        except FileNotFoundError:  # It was renamed this moment.
+            return path, None
+
     def lock(self):
         """Takes the lock of the writer: returns its file descriptor.
 

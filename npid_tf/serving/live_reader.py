@@ -98,11 +98,12 @@ def load(index_dir):
     """(`Loaded`, signature) of an index at one moment, whatever others write."""
     while True:
         files = LiveFiles(index_dir)
-        signature = files.signature()
+        signature, place = files.signature(), files.place()
         try:
             loaded = _load(files)
         except (OSError, ValueError):
-            if LiveFiles(index_dir).manifest == files.manifest:
+            now = LiveFiles(index_dir)
+            if (now.manifest, now.place()) == (files.manifest, place):
                 raise
         else:
             if LiveFiles(index_dir).manifest == files.manifest:
