@@ -15,7 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["npid_tf", "npid_tf.*"]),
-    package_data={"npid_tf.serving": ["web/*"]},
+    package_data={"npid_tf.server.http": ["web/*"]},
     # They name one another as configs/NAME: run from this folder of the environment.
     data_files=[("share/npid_tf/configs", sorted(map(str, Path("configs").glob("*"))))],
     python_requires=">=3.11,<3.14",

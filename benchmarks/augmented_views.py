@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from npid_tf import build
-from npid_tf.command_line import config_from_flags, define_flags
-from npid_tf.evaluation.embed import embed
-from npid_tf.position import Position
+from npid_tf.checkpoints.position import Position
+from npid_tf.encoders.embed import embed
+from npid_tf.runs import build
+from npid_tf.runs.command_line import config_from_flags, define_flags
 
 BATCH_SIZE = 250
 

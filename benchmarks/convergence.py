@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 import measure
-from npid_tf.metrics_file import read_metrics
+from npid_tf.training.metrics_file import read_metrics
 
 AUTHORS = ["--flagfile=configs/cifar10.cfg", "--width=16", "--epochs=8"]
 AUTHORS += ["--knn_epochs=1"]

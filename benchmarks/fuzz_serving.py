@@ -28,7 +28,7 @@ import malformed
 import malformed_messages
 import npid_tf
 from measure import machine, print_table
-from npid_tf.config import Config
+from npid_tf.runs.config import Config
 from npid_tf.serve import serve
 from pressure import show, too_much
 

@@ -27,11 +27,11 @@ import numpy as np
 import tensorflow as tf
 
 import measure
-from npid_tf.data.arrays import from_arrays
-from npid_tf.data.augment import build_augmentation
-from npid_tf.data.image_folder import load_folder
+from npid_tf.data.augmentation.augment import build_augmentation
 from npid_tf.data.pipeline import make_train_dataset
-from npid_tf.data.tfds import load_tfds
+from npid_tf.data.sources.arrays import from_arrays
+from npid_tf.data.sources.image_folder import load_folder
+from npid_tf.data.sources.tfds import load_tfds
 
 WIDTH, HEIGHT, SIZE = 500, 375, 224
 WARM_UP = 5  # Batches: those that were prepared before the turn.

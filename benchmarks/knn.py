@@ -15,10 +15,10 @@ import tensorflow as tf
 from absl import flags
 
 import measure
-from npid_tf import build
-from npid_tf.command_line import config_from_flags, define_flags
+from npid_tf.encoders.embed import embed
 from npid_tf.evaluation import knn
-from npid_tf.evaluation.embed import embed
+from npid_tf.runs import build
+from npid_tf.runs.command_line import config_from_flags, define_flags
 
 AT_ONCE = 512  # queries of a dense product: 100 MB of similarities to 50,000 rows
 HEADER = (

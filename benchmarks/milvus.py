@@ -30,9 +30,9 @@ import measure
 import milvus_server
 from augmented_views import load_or_embed
 from npid_tf.evaluation.knn import nearest
-from npid_tf.serving.milvus_collection import write_collection
-from npid_tf.serving.milvus_index import MilvusIndex
-from npid_tf.serving.saved_model import save_model
+from npid_tf.saved_models.saved_model import save_model
+from npid_tf.search.milvus.collection import write_collection
+from npid_tf.search.milvus.index import MilvusIndex
 
 K = 10
 K_OVER_HTTP = 50

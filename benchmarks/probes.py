@@ -17,13 +17,13 @@ from sklearn.svm import LinearSVC
 
 import measure
 from augmented_views import read_config
-from npid_tf import build
+from npid_tf.distribution.strategies import build_local_strategy
 from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.protocols.embeddings import embed_all
 from npid_tf.protocols.labelled import labelled_sources, layer_vectors
-from npid_tf.protocols.linear_cached import evaluate_linear_cached
+from npid_tf.protocols.linear_probe import evaluate_linear_cached
 from npid_tf.protocols.svm import evaluate_svm
-from npid_tf.strategies import build_local_strategy
+from npid_tf.runs import build
 
 K = 200
 # Of more images the published solver takes minutes for each class with a large cost:

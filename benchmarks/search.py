@@ -20,9 +20,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import measure
 from augmented_views import load_or_embed
-from npid_tf.serving import tuning
-from npid_tf.serving.builder import build_index
-from npid_tf.serving.index import load_index
+from npid_tf.search import tuning
+from npid_tf.search.builder import build_index
+from npid_tf.search.scann_index import load_index
 from search_contenders import contenders
 
 K = 10

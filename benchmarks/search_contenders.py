@@ -1,4 +1,4 @@
-"""Indexes of other libraries with the methods of `npid_tf.serving.index.ScannIndex`.
+"""Indexes of other libraries with the methods of our `ScannIndex`.
 
 Each has `search(queries, k)`, `save(directory)`, `efforts`, all the settings of a
 search that are tried, and `set(effort)`, which takes one of them.

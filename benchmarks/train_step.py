@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import measure
 import npid_tf
-from npid_tf.build import set_precision
+from npid_tf.runs.build import set_precision
 
 try:
     import torch

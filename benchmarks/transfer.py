@@ -15,10 +15,10 @@ import keras
 
 import measure
 from npid_tf.backbones import build_backbone
-from npid_tf.data.voc import load_voc
-from npid_tf.transfer import detection, segmentation
-from npid_tf.transfer.backbone import to_keras_hub
-from npid_tf.transfer.batches import build_optimizer
+from npid_tf.data.sources.voc import load_voc
+from npid_tf.evaluation.transfer import detection, segmentation
+from npid_tf.evaluation.transfer.backbone import to_keras_hub
+from npid_tf.evaluation.transfer.batches import build_optimizer
 from voc_shapes import write_shapes
 
 HEADER = ["task", "images", "steps", "score", "value", "seconds", "CPU seconds"]

@@ -15,11 +15,13 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from npid_tf.backbones import build_backbone
-from npid_tf.callbacks import KNNEvaluation, StopOnNonFiniteLoss
-from npid_tf.encoder import build_encoder
-from npid_tf.initialization import initialize_by_forward_pass
+from npid_tf.banks.learned_rows import LearnedRows
+from npid_tf.banks.memory_bank import MemoryBank
+from npid_tf.banks.recent_rows import RecentRows
+from npid_tf.banks.sharded_bank import ShardedMemoryBank
+from npid_tf.encoders.encoder import build_encoder
+from npid_tf.files.version import __version__
 from npid_tf.instance_classifier import InstanceClassifier
-from npid_tf.learned_rows import LearnedRows
 from npid_tf.losses import (
     NCE,
     InstanceCrossEntropy,
@@ -28,12 +30,10 @@ from npid_tf.losses import (
     SampledSoftmax,
     SharedNegatives,
 )
-from npid_tf.memory_bank import MemoryBank
-from npid_tf.neighbors import RefreshNeighbors
 from npid_tf.npid import NPID
-from npid_tf.recent_rows import RecentRows
-from npid_tf.sharded_bank import ShardedMemoryBank
-from npid_tf.version import __version__
+from npid_tf.training.callbacks import KNNEvaluation, StopOnNonFiniteLoss
+from npid_tf.training.initialization import initialize_by_forward_pass
+from npid_tf.training.refresh_neighbors import RefreshNeighbors
 
 __all__ = [
     "NCE",

@@ -11,15 +11,15 @@ import os
 
 import numpy as np
 
-from npid_tf import build
-from npid_tf.checkpoint_files import list_checkpoints, list_damaged
-from npid_tf.checkpoints import Checkpoints
-from npid_tf.command_line import run, write_flagfile
-from npid_tf.data.contents import naming_lost_files
+from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.files import list_checkpoints, list_damaged
 from npid_tf.data.pipeline import steps_per_epoch
+from npid_tf.data.sources.contents import naming_lost_files
+from npid_tf.encoders.embed import embed
 from npid_tf.errors import UserError
-from npid_tf.evaluation.embed import embed
-from npid_tf.run_lock import only_writer
+from npid_tf.files.run_lock import only_writer
+from npid_tf.runs import build
+from npid_tf.runs.command_line import run, write_flagfile
 from npid_tf.weights.encoder_arrays import assign_encoder, read_encoder
 from npid_tf.weights.files import read_file, write_file
 from npid_tf.weights.sources import read_source

@@ -9,13 +9,13 @@ import importlib.metadata
 import json
 import os
 
-from npid_tf import build
-from npid_tf.checkpoint_files import newest_whole
-from npid_tf.command_line import run
-from npid_tf.data.contents import naming_lost_files
+from npid_tf.checkpoints.files import newest_whole
+from npid_tf.data.sources.contents import naming_lost_files
 from npid_tf.errors import UserError
+from npid_tf.files.whole_files import write_whole
 from npid_tf.protocols import PAGES, PROTOCOLS
-from npid_tf.whole_files import write_whole
+from npid_tf.runs import build
+from npid_tf.runs.command_line import run
 
 LIBRARIES = ("tensorflow", "keras", "scikit-learn")
 

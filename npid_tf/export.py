@@ -10,30 +10,30 @@ import os
 
 import tensorflow as tf
 
-from npid_tf import build
-from npid_tf.command_line import run
-from npid_tf.data.contents import naming_lost_files
+from npid_tf.data.sources.contents import naming_lost_files
+from npid_tf.encoders.embed import embed
 from npid_tf.errors import FileError, UserError
-from npid_tf.evaluation.embed import embed
-from npid_tf.export_files import new_export
-from npid_tf.serving.builder import build_index, check_dtype
-from npid_tf.serving.index import import_scann
-from npid_tf.serving.index_files import read_ids
-from npid_tf.serving.live_files import read_contents
-from npid_tf.serving.milvus_collection import connect, write_collection
-from npid_tf.serving.milvus_index import check_engine
-from npid_tf.serving.saved_model import (
+from npid_tf.runs import build
+from npid_tf.runs.command_line import run
+from npid_tf.saved_models.export_folder import new_export
+from npid_tf.saved_models.saved_model import (
     Embedder,
     NeighborFinder,
     encoder_hash,
     save_model,
     write_warmup,
 )
-from npid_tf.serving.scann_saved_model import (
+from npid_tf.saved_models.scann_saved_model import (
     NAMESPACE,
     ScannNeighborFinder,
     check_dtype_of_ops,
 )
+from npid_tf.search.builder import build_index, check_dtype
+from npid_tf.search.index_files import read_ids
+from npid_tf.search.live.files import read_contents
+from npid_tf.search.milvus.collection import connect, write_collection
+from npid_tf.search.milvus.index import check_engine
+from npid_tf.search.scann_index import import_scann
 
 
 @naming_lost_files()

@@ -3,12 +3,12 @@
 import keras
 import tensorflow as tf
 
-from npid_tf.arguments import finite_number
+from npid_tf.banks.recent_rows import RecentRows
+from npid_tf.checks.parts import check_learned, check_parts
 from npid_tf.errors import UserError
-from npid_tf.neighbors import RefreshNeighbors, refresh_neighbors
+from npid_tf.errors.arguments import finite_number
 from npid_tf.npid import NPID
-from npid_tf.parts import check_learned, check_parts
-from npid_tf.recent_rows import RecentRows
+from npid_tf.training.refresh_neighbors import RefreshNeighbors, refresh_neighbors
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -99,7 +99,8 @@ class InstanceClassifier(NPID):
         if self.instance_loss.smoothing and not self.bank.has_neighbors():
             raise UserError(
                 "Labels cannot be smoothed yet: the rows have no neighbors. Train "
-                "first, or call `npid_tf.neighbors.refresh_neighbors(model.bank)`."
+                "first, or call "
+                "`npid_tf.training.refresh_neighbors.refresh_neighbors(model.bank)`."
             )
         return super().make_test_function(force)
 

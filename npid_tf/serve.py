@@ -7,11 +7,11 @@ below /v1, and a page to look at: http://127.0.0.1:8501.
 import dataclasses
 import os
 
-from npid_tf import build
-from npid_tf.command_line import run
 from npid_tf.errors import MissingPackageError, UserError
-from npid_tf.serving.limits import Limits
-from npid_tf.serving.milvus_index import check_engine
+from npid_tf.runs import build
+from npid_tf.runs.command_line import run
+from npid_tf.search.milvus.index import check_engine
+from npid_tf.server.limits import Limits
 
 
 def serve(config, started=None, poll_seconds=1.0):
@@ -19,7 +19,7 @@ def serve(config, started=None, poll_seconds=1.0):
 
     Args:
         config: Config.
-        started: see `npid_tf.serving.server.run_server`.
+        started: see `npid_tf.server.server.run_server`.
         poll_seconds: between looks for new versions in the folder.
 
     Raises:
@@ -32,11 +32,11 @@ def serve(config, started=None, poll_seconds=1.0):
     try:
         import uvloop
 
-        from npid_tf.serving.access import Access
-        from npid_tf.serving.metrics import Metrics
-        from npid_tf.serving.open_index import IndexInMilvus, OwnIndex
-        from npid_tf.serving.server import run_server
-        from npid_tf.serving.service import Service
+        from npid_tf.server.http.access import Access
+        from npid_tf.server.index_source import IndexInMilvus, OwnIndex
+        from npid_tf.server.metrics import Metrics
+        from npid_tf.server.server import run_server
+        from npid_tf.server.service import Service
     except ImportError as error:
         if (error.name or "").startswith("npid_tf"):
             raise  # A fault of ours.

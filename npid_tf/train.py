@@ -11,28 +11,29 @@ import sys
 import keras
 import tensorflow as tf
 
-from npid_tf import build, workers
-from npid_tf.callbacks import (
+from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.files import remove_leftovers
+from npid_tf.checkpoints.position import Position, in_batches_of
+from npid_tf.data.pipeline import steps_per_epoch
+from npid_tf.data.sources.contents import naming_lost_files
+from npid_tf.data.sources.source import with_classes_of
+from npid_tf.distribution import workers
+from npid_tf.distribution.strategies import build_strategy
+from npid_tf.errors import UserError
+from npid_tf.files.run_lock import only_writer
+from npid_tf.runs import build
+from npid_tf.runs.command_line import flag_lines, run, write_flagfile
+from npid_tf.training.callbacks import (
     EpochLog,
     KNNEvaluation,
     SaveCheckpoints,
     StopOnNonFiniteLoss,
 )
-from npid_tf.checkpoint_files import remove_leftovers
-from npid_tf.checkpoints import Checkpoints
-from npid_tf.command_line import flag_lines, run, write_flagfile
-from npid_tf.curves import plot_curves
-from npid_tf.data.contents import naming_lost_files
-from npid_tf.data.pipeline import steps_per_epoch
-from npid_tf.data.source import with_classes_of
-from npid_tf.errors import UserError
-from npid_tf.health import Health
-from npid_tf.initialization import initialize_by_forward_pass
-from npid_tf.neighbors import RefreshNeighbors
-from npid_tf.position import Position, in_batches_of
-from npid_tf.run_lock import only_writer
-from npid_tf.stop_signals import NAMES, ending_by
-from npid_tf.strategies import build_strategy
+from npid_tf.training.curves import plot_curves
+from npid_tf.training.health import Health
+from npid_tf.training.initialization import initialize_by_forward_pass
+from npid_tf.training.refresh_neighbors import RefreshNeighbors
+from npid_tf.training.stop_signals import NAMES, ending_by
 
 
 @naming_lost_files()

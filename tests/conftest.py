@@ -13,9 +13,9 @@ import tensorflow as tf
 from absl import flags, logging
 from absl.testing import flagsaver
 
-from npid_tf.command_line import config_from_flags, define_flags
-from npid_tf.config import Config
 from npid_tf.export import export
+from npid_tf.runs.command_line import config_from_flags, define_flags
+from npid_tf.runs.config import Config
 from npid_tf.train import train
 
 # Before anything else touches the devices: strategies are tested on two of them.
@@ -24,6 +24,7 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
+pytest_plugins = ["tests.support.servers"]
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 

@@ -5,15 +5,15 @@ import os
 
 import numpy as np
 import pytest
-from torch_pickles import Call, write_legacy
 
-from npid_tf import build
-from npid_tf.checkpoint_files import list_checkpoints
+from npid_tf.checkpoints.files import list_checkpoints
 from npid_tf.convert import is_bank_of, main
-from npid_tf.evaluation.embed import embed
+from npid_tf.encoders.embed import embed
+from npid_tf.runs import build
 from npid_tf.train import train
 from npid_tf.weights.encoder_arrays import read_encoder
 from npid_tf.weights.files import read_file
+from tests.support.torch_pickles import Call, write_legacy
 
 
 def embeddings_of(config):

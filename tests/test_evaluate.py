@@ -14,8 +14,8 @@ import tempfile
 import numpy as np
 import pytest
 
-from npid_tf import build
 from npid_tf.evaluate import main, results_name, table_lines, write_results
+from npid_tf.runs import build
 
 FEATURES = [
     "bank as trained",

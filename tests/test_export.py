@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf import build
 from npid_tf.export import export, main
-from npid_tf.serving.live_index import LiveIndex
-from npid_tf.serving.saved_model import encoder_hash
+from npid_tf.runs import build
+from npid_tf.saved_models.saved_model import encoder_hash
+from npid_tf.search.live.index import LiveIndex
 
 pytest.importorskip("scann")
 

@@ -15,7 +15,7 @@ from npid_tf import (
     SharedNegatives,
     build_encoder,
 )
-from npid_tf.strategies import build_strategy
+from npid_tf.distribution.strategies import build_strategy
 
 NUM_INSTANCES = 21  # Batches of 8 leave an uneven last one.
 IMAGES = np.random.default_rng(0).integers(0, 256, (NUM_INSTANCES, 6, 6, 3), np.uint8)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from npid_tf.config import Config
+from npid_tf.runs.config import Config
 from npid_tf.serve import main, serve
 
 
@@ -43,7 +43,7 @@ def test_without_an_export_it_says_what_to_do(tmp_path):
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch, tmp_path):
-    for name in [name for name in sys.modules if name.startswith("npid_tf.serving.")]:
+    for name in [name for name in sys.modules if name.startswith("npid_tf.server")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r"npid_tf\[serving\]"):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import evaluate, export, search, train
-from npid_tf.data.digits import load_digits
+from npid_tf.data.sources.digits import load_digits
 
 SMOKE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "smoke.cfg"
 

@@ -5,10 +5,10 @@ import os
 
 import numpy as np
 import pytest
-from tiny_run import in_workdir, metrics_without_time, saved_tensors
 
-from npid_tf.metrics_file import read_metrics
 from npid_tf.train import train
+from npid_tf.training.metrics_file import read_metrics
+from tests.support.tiny_run import in_workdir, metrics_without_time, saved_tensors
 
 
 def test_the_workdir_gets_all_it_should(trained_workdir):

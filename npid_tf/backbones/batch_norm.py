@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from npid_tf import batch_checks, replicas
+from npid_tf.checks import batch_checks
+from npid_tf.distribution import replicas
 
 
 @keras.saving.register_keras_serializable("npid_tf")

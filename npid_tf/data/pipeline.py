@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from npid_tf.data.crop import NUM_DRAWS, crop_and_resize, random_box
+from npid_tf.data.augmentation.crop import NUM_DRAWS, crop_and_resize, random_box
 from npid_tf.data.decode import crop, pixels
 from npid_tf.data.preprocess import preprocess_for_eval
 from npid_tf.errors import UserError

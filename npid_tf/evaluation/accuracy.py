@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npid_tf.evaluation.embed import check_indices, embed_batches
+from npid_tf.encoders.embed import check_indices, embed_batches
 
 
 def count_hits(scores, labels, tops):

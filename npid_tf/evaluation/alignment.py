@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from npid_tf.arguments import whole_number
 from npid_tf.errors import UserError
+from npid_tf.errors.arguments import whole_number
 from npid_tf.evaluation.inputs import check_vectors
 
 NUM_PAIRS = 50_000

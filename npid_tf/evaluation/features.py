@@ -12,11 +12,11 @@ import zlib
 import keras
 import numpy as np
 
+from npid_tf.encoders.embed import embed_batches
 from npid_tf.errors import FileError
-from npid_tf.evaluation.embed import embed_batches
-from npid_tf.formats import FORMATS, stamp
-from npid_tf.sealed import find_damage, seal
-from npid_tf.whole_files import open_whole, sync_folder, write_whole
+from npid_tf.files.formats import FORMATS, stamp
+from npid_tf.files.sealed import find_damage, seal
+from npid_tf.files.whole_files import open_whole, sync_folder, write_whole
 
 # A part is written when it has one of these, so an interruption costs no more.
 PART_BYTES = 64 << 20

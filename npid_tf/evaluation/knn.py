@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from npid_tf.arguments import positive_number, whole_number
 from npid_tf.errors import UserError
+from npid_tf.errors.arguments import positive_number, whole_number
 from npid_tf.evaluation.inputs import checked_labels, dense_labels
-from npid_tf.evaluation.knn_on_devices import gpus, nearest_of_each
+from npid_tf.search.nearest_on_devices import gpus, nearest_of_each
 
 # The similarities of a thread, in bytes: 4 x the product of the two. A power of two
 # for the second makes the matrix product slower, its rows then share cache lines.

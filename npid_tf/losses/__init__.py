@@ -13,7 +13,7 @@ per image.
 """
 
 from npid_tf.errors import UserError
-from npid_tf.losses.instance_classifier import InstanceCrossEntropy
+from npid_tf.losses.instance_cross_entropy import InstanceCrossEntropy
 from npid_tf.losses.nce import NCE
 from npid_tf.losses.negatives import PerSampleNegatives, SharedNegatives
 from npid_tf.losses.nonparametric_softmax import NonparametricSoftmax

@@ -5,8 +5,12 @@ columns. `npid_tf.evaluate` prints and writes them. Where MMSelfSup's model page
 table of the protocol, `PAGES` makes its rows of them.
 """
 
-from npid_tf.protocols import knn, linear, linear_cached, lowshot, semi_supervised, svm
-from npid_tf.protocols.diagnostics import evaluate_diagnostics
+from npid_tf.protocols import fine_tune as semi_supervised
+from npid_tf.protocols import knn, svm
+from npid_tf.protocols import linear_heads as linear
+from npid_tf.protocols import linear_probe as linear_cached
+from npid_tf.protocols import low_shot as lowshot
+from npid_tf.protocols.diagnostics.measure import evaluate_diagnostics
 from npid_tf.protocols.retrieval import evaluate_retrieval
 from npid_tf.protocols.transfer import evaluate_detection, evaluate_segmentation
 

@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from npid_tf import build
-from npid_tf.data.augment import build_augmentation
+from npid_tf.data.augmentation.augment import build_augmentation
 from npid_tf.data.pipeline import make_train_dataset
-from npid_tf.data.subset import subset
-from npid_tf.encoder import with_features
-from npid_tf.evaluation.embed import embed
+from npid_tf.data.sources.subset import subset
+from npid_tf.distribution.strategies import build_local_strategy
+from npid_tf.encoders.embed import embed
+from npid_tf.encoders.encoder import with_features
 from npid_tf.protocols.labelled import layer_vectors
-from npid_tf.strategies import build_local_strategy
+from npid_tf.runs import build
 
 VIEWS_AT_ONCE = 256
 

@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from npid_tf import build
-from npid_tf.data.source import with_classes_of
+from npid_tf.data.sources.source import with_classes_of
+from npid_tf.distribution.strategies import build_local_strategy
+from npid_tf.encoders.embed import embed
 from npid_tf.errors import UserError
-from npid_tf.evaluation.embed import embed
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
 from npid_tf.protocols.embeddings import embed_all, unit
-from npid_tf.strategies import build_local_strategy
+from npid_tf.runs import build
 
 # Above this many bytes as float32, pixels are not compared with the embeddings.
 PIXEL_BYTES = 2 << 30

@@ -6,13 +6,13 @@ import os
 import shutil
 import tempfile
 
-from npid_tf import build
-from npid_tf.data.source import with_classes_of
+from npid_tf.data.sources.source import with_classes_of
 from npid_tf.errors import UserError
 from npid_tf.evaluation.features import cached_features, feature_directory
 from npid_tf.evaluation.layers import with_layers
-from npid_tf.run_lock import in_turn
-from npid_tf.serving.saved_model import encoder_hash
+from npid_tf.files.run_lock import in_turn
+from npid_tf.runs import build
+from npid_tf.saved_models.saved_model import encoder_hash
 
 MISSING_LABELS = (
     "--protocol={} needs labels of the images it learns from (--labelled_dataset and "

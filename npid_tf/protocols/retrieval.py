@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from npid_tf import build
-from npid_tf.data.source import with_classes_of
+from npid_tf.data.sources.source import with_classes_of
 from npid_tf.evaluation.retrieval import retrieval_scores
 from npid_tf.protocols.embeddings import embed_run, has_labels
+from npid_tf.runs import build
 
 NUM_VIEWED = 5_000  # training images of which views are searched for, at most
 NUM_VIEWS = 4

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from npid_tf import build
-from npid_tf.evaluation.svm import (
+from npid_tf.distribution.strategies import build_local_strategy
+from npid_tf.evaluation.classifiers.svm import (
     class_scores,
     fit_svms,
     mean_average_precision,
@@ -13,7 +13,7 @@ from npid_tf.evaluation.svm import (
     unit,
 )
 from npid_tf.protocols.labelled import count_classes, labelled_targets, layer_vectors
-from npid_tf.strategies import build_local_strategy
+from npid_tf.runs import build
 
 
 def evaluate_svm(config):

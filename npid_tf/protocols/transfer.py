@@ -2,21 +2,21 @@
 
 import keras
 
-from npid_tf import build
-from npid_tf.data.voc import load_voc
+from npid_tf.data.sources.voc import load_voc
 from npid_tf.errors import UserError
-from npid_tf.transfer.backbone import import_keras_hub, to_keras_hub
-from npid_tf.transfer.batches import build_optimizer
-from npid_tf.transfer.detection import (
+from npid_tf.evaluation.transfer.backbone import import_keras_hub, to_keras_hub
+from npid_tf.evaluation.transfer.batches import build_optimizer
+from npid_tf.evaluation.transfer.detection import (
     average_precision,
     build_detector,
     train_detector,
 )
-from npid_tf.transfer.segmentation import (
+from npid_tf.evaluation.transfer.segmentation import (
     build_segmenter,
     mean_iou,
     train_segmenter,
 )
+from npid_tf.runs import build
 
 
 def evaluate_detection(config):

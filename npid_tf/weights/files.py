@@ -10,9 +10,9 @@ import zipfile
 import numpy as np
 
 from npid_tf.errors import UserError
+from npid_tf.files.whole_files import open_whole
 from npid_tf.weights.pickle_arrays import pickle_arrays
 from npid_tf.weights.unpickle import RestrictedUnpickler
-from npid_tf.whole_files import open_whole
 
 # The first two pickles of a file that PyTorch before 1.6 wrote.
 _LEGACY_HEADER = (0x1950A86A20F9469CFC6C, 1001)

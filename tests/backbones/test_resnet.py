@@ -6,7 +6,7 @@ import pytest
 
 from npid_tf import build_backbone
 from npid_tf.backbones.resnet import batch_norm, convolution
-from npid_tf.strategies import build_strategy
+from npid_tf.distribution.strategies import build_strategy
 
 STAGES = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from augmented_views import load_or_embed
-from npid_tf import build
-from npid_tf.command_line import write_flagfile
-from npid_tf.evaluation.embed import embed
+from npid_tf.encoders.embed import embed
+from npid_tf.runs import build
+from npid_tf.runs.command_line import write_flagfile
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from npid_tf.data.voc import load_voc
+from npid_tf.data.sources.voc import load_voc
 from voc_shapes import CLASSES, write_shapes
 
 

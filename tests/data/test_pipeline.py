@@ -7,15 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npid_tf.data import pipeline
-from npid_tf.data.arrays import from_arrays
-from npid_tf.data.augment import Augmentation, Step, build_augmentation, random_flip
-from npid_tf.data.crop import NUM_DRAWS, random_box
+from npid_tf.data.augmentation.augment import (
+    Augmentation,
+    Step,
+    build_augmentation,
+    random_flip,
+)
+from npid_tf.data.augmentation.crop import NUM_DRAWS, random_box
 from npid_tf.data.decode import pixels
-from npid_tf.data.image_folder import load_folder
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.preprocess import preprocess_for_eval
-from npid_tf.data.source import RandomAccess
-from npid_tf.data.tfds import load_tfds
+from npid_tf.data.sources.arrays import from_arrays
+from npid_tf.data.sources.image_folder import load_folder
+from npid_tf.data.sources.source import RandomAccess
+from npid_tf.data.sources.tfds import load_tfds
 
 EPOCHS, BATCH, SEED = 3, 8, 7  # Of 20 images: 2 steps, and 4 images left over.
 STEPS = 20 // BATCH

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-STEPS = pathlib.Path(__file__).with_name("steps.py")
+STEPS = pathlib.Path(__file__).parent.joinpath("programs", "steps.py")
 
 
 def free_ports(count):

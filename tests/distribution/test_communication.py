@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-COMMUNICATION = pathlib.Path(__file__).with_name("communication.py")
+COMMUNICATION = pathlib.Path(__file__).parent.joinpath("programs", "communication.py")
 NUM_REPLICAS, DIM, NUM_NEIGHBORS, PER_DEVICE, PIXELS = 4, 16, 5, 3, 6
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,12 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 from npid_tf import NPID, InstanceClassifier, MemoryBank, ShardedMemoryBank
-from npid_tf.build import set_precision
-from npid_tf.encoder import build_encoder
+from npid_tf.banks.recent_rows import build_rows
+from npid_tf.distribution.strategies import build_strategy
+from npid_tf.encoders.encoder import build_encoder
 from npid_tf.losses import build_loss
 from npid_tf.optimizers import build_optimizer
-from npid_tf.recent_rows import build_rows
-from npid_tf.strategies import build_strategy
+from npid_tf.runs.build import set_precision
 
 N, DIM, BATCH, NEGATIVES = 101, 16, 8, 50
 

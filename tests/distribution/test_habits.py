@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-HABITS = pathlib.Path(__file__).with_name("habits.py")
+HABITS = pathlib.Path(__file__).parent.joinpath("programs", "habits.py")
 
 
 def test_callbacks_and_evaluate_work_and_agree(programs, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-RESHARDING = pathlib.Path(__file__).with_name("resharding.py")
+RESHARDING = pathlib.Path(__file__).parent.joinpath("programs", "resharding.py")
 # More take minutes: DEVICES=1,2,3 pytest tests/distribution/test_resharding.py
 DEVICES = [int(number) for number in os.environ.get("DEVICES", "1,3").split(",")]
 

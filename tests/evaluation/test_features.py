@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf.data.arrays import from_arrays
 from npid_tf.data.pipeline import make_eval_dataset
+from npid_tf.data.sources.arrays import from_arrays
 from npid_tf.errors import UserError
 from npid_tf.evaluation import features
 from npid_tf.evaluation.features import cached_features, feature_directory

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from npid_tf import KNNEvaluation
-from npid_tf.evaluation import alignment, linear_probe, low_shot, retrieval, svm
+from npid_tf.evaluation import alignment, retrieval
+from npid_tf.evaluation.classifiers import linear_probe, low_shot, svm
 from npid_tf.evaluation.confusions import worst_classes
 from npid_tf.evaluation.knn import class_scores, knn_accuracy, nearest
 from npid_tf.evaluation.neighborhood import vote

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from npid_tf.backbones import build_backbone
-from npid_tf.encoder import build_encoder
+from npid_tf.encoders.encoder import build_encoder
 from npid_tf.evaluation.layers import BUDGETS, pool, with_layers
 
 STAGES = tuple(BUDGETS)

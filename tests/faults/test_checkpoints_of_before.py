@@ -5,11 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
-from saved_models import FINGERPRINT, build, fill, is_same, state
 
-from npid_tf.checkpoint_files import list_damaged
-from npid_tf.checkpoints import Checkpoints
+from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.files import list_damaged
 from npid_tf.errors import UserError
+from tests.support.saved_models import FINGERPRINT, build, fill, is_same, state
 
 RECORDED = pathlib.Path(__file__).parent / "recorded" / "d43bdf2"
 ROWS = "rows-000000000000.npy"

@@ -6,19 +6,20 @@ import shutil
 
 import numpy as np
 import pytest
-from damage import DAMAGES
-from saved_models import BANKS, FINGERPRINT, build, fill, is_same, state
 
-from npid_tf.checkpoint_files import (
+from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.files import (
     find_damage,
     leave,
     list_checkpoints,
     list_damaged,
     newest_whole,
 )
-from npid_tf.checkpoint_weights import restore_encoder
-from npid_tf.checkpoints import Checkpoints
+from npid_tf.checkpoints.weights import restore_encoder
 from npid_tf.errors import UserError
+from npid_tf.files import formats
+from tests.support.damage import DAMAGES
+from tests.support.saved_models import BANKS, FINGERPRINT, build, fill, is_same, state
 
 OLDER, NEWER = 4, 8
 SILENT = 99  # A state that no checkpoint holds.
@@ -152,7 +153,7 @@ def test_who_only_reads_passes_a_damaged_one_over(saved, tmp_path, capsys):
 
 
 def test_a_newer_format_is_refused_and_stays(saved, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("npid_tf.formats").formats.FORMATS, "checkpoint", 2)
+    monkeypatch.setitem(formats.FORMATS, "checkpoint", 2)
     checkpoints = Checkpoints(tmp_path / "run", saved.model, FINGERPRINT)
     fill(saved.model, NEWER)
     checkpoints.save(NEWER, 0)

@@ -9,13 +9,15 @@ import sys
 
 import numpy as np
 import pytest
-from kill_points import lose_power
-from saved_models import BANKS, FINGERPRINT, build, fill, is_same, state
 
-from npid_tf.checkpoint_files import list_damaged
-from npid_tf.checkpoints import Checkpoints
+from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.files import list_damaged
+from tests.support import checkpoint_writer
+from tests.support.kill_points import lose_power
+from tests.support.saved_models import BANKS, FINGERPRINT, build, fill, is_same, state
 
-HERE = pathlib.Path(__file__).parent
+WRITER = pathlib.Path(checkpoint_writer.__file__)
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 FIRST, SECOND, THIRD = 1, 2, 3
 
 
@@ -24,13 +26,12 @@ class Writer:
 
     def __init__(self, kind, folder):
         self.folder, self.number = folder, 0
-        path = [HERE.parent / "runs", HERE.parent.parent]
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "checkpoint_writer.py", kind],
+            [sys.executable, WRITER, kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
         self.model = build(kind)
         self.states = []

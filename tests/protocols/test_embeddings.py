@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from npid_tf import build
 from npid_tf.protocols.embeddings import embed_run, sample_images, unit
+from npid_tf.runs import build
 
 
 @pytest.fixture(scope="module")

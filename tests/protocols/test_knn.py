@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from npid_tf import build
-from npid_tf.data.arrays import from_arrays
-from npid_tf.encoder import with_features
-from npid_tf.evaluation.embed import embed
+from npid_tf.data.sources.arrays import from_arrays
+from npid_tf.encoders.embed import embed
+from npid_tf.encoders.encoder import with_features
 from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.protocols.knn import evaluate_knn, page
+from npid_tf.runs import build
 
 
 @pytest.fixture(scope="module")

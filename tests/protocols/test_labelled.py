@@ -5,14 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from npid_tf import build
-from npid_tf.encoder import with_features
-from npid_tf.evaluation.embed import embed
-from npid_tf.protocols.labelled import (
-    labelled_sources,
-    labelled_targets,
-    layer_vectors,
-)
+from npid_tf.encoders.embed import embed
+from npid_tf.encoders.encoder import with_features
+from npid_tf.protocols.labelled import labelled_sources, labelled_targets, layer_vectors
+from npid_tf.runs import build
 
 
 def test_the_images_are_those_of_the_run_unless_flags_name_others(

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from npid_tf import build
-from npid_tf.evaluation.embed import embed
+from npid_tf.encoders.embed import embed
 from npid_tf.evaluation.retrieval import retrieval_scores
 from npid_tf.protocols.retrieval import evaluate_retrieval
+from npid_tf.runs import build
 
 FEATURES = ["bank as trained", "refreshed embeddings", "backbone features"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from npid_tf.evaluation import svm as evaluation
+from npid_tf.evaluation.classifiers import svm as evaluation
 from npid_tf.protocols.svm import evaluate_svm, page
 
 

@@ -7,11 +7,11 @@ import os
 import numpy as np
 import pytest
 
-from npid_tf import build
-from npid_tf.checkpoints import Checkpoints
-from npid_tf.config import Config
+from npid_tf.checkpoints.checkpoints import Checkpoints
 from npid_tf.evaluate import main
 from npid_tf.protocols.transfer import evaluate_detection
+from npid_tf.runs import build
+from npid_tf.runs.config import Config
 from voc_shapes import write_shapes
 
 

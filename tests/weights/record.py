@@ -10,7 +10,8 @@ import pathlib
 import numpy as np
 import torch
 import torchvision
-from networks import IMAGE_SIZES, make_arrays, make_images
+
+from tests.support.networks import IMAGE_SIZES, make_arrays, make_images
 
 RECORDED = pathlib.Path(__file__).parent / "recorded"
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -4,16 +4,16 @@ import pathlib
 
 import numpy as np
 import pytest
-from networks import (
+
+from npid_tf.backbones import build_backbone
+from npid_tf.encoders.encoder import build_encoder, with_features
+from npid_tf.weights.encoder_arrays import assign_encoder, read_encoder
+from tests.support.networks import (
     IMAGE_SIZES,
     import_beside_tensorflow,
     make_arrays,
     make_images,
 )
-
-from npid_tf.backbones import build_backbone
-from npid_tf.encoder import build_encoder, with_features
-from npid_tf.weights.encoder_arrays import assign_encoder, read_encoder
 
 RECORDED = pathlib.Path(__file__).parent / "recorded" / "features.npz"
 

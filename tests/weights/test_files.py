@@ -5,10 +5,10 @@ import pathlib
 
 import numpy as np
 import pytest
-from networks import import_beside_tensorflow
-from torch_pickles import Call, Storage, write_legacy, write_zip
 
 from npid_tf.weights.files import read_file, write_file
+from tests.support.networks import import_beside_tensorflow
+from tests.support.torch_pickles import Call, Storage, write_legacy, write_zip
 
 RECORDED = pathlib.Path(__file__).parent / "recorded"
 ARRAYS = {

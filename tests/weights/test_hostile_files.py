@@ -10,7 +10,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from torch_pickles import Call, Storage, write_legacy, write_zip
+
+from tests.support.torch_pickles import Call, Storage, write_legacy, write_zip
 
 MEMORY_MB, SECONDS = 200, 2
 REBUILD = "torch._utils", "_rebuild_tensor_v2"

@@ -1,0 +1,1 @@
+"""Where the rows of all images lie, and how they move."""

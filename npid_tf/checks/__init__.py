@@ -1,0 +1,1 @@
+"""What Keras's calls may be given, checked before anything is learned."""

@@ -1,0 +1,1 @@
+"""Random views, functions of (seed, epoch, index)."""

@@ -1,0 +1,122 @@
+"""Which devices train: tf.distribute strategies by name, and where the bank lies."""
+
+import functools
+import json
+import os
+import subprocess
+
+import tensorflow as tf
+
+from npid_tf.banks.memory_bank import MemoryBank
+from npid_tf.banks.sharded_bank import ShardedMemoryBank
+from npid_tf.errors import FileError, UserError
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+PLACEMENTS = {"replicated": MemoryBank, "sharded": ShardedMemoryBank}
+
+
+def build_strategy(name):
+    """A tf.distribute strategy. Where it is multi_worker, call it before all else.
+
+    auto: multi_worker where TF_CONFIG or Slurm tell of other workers, mirrored where
+    more than one GPU is visible, else one_device. Raises ValueError for an unknown
+    name, or where nothing tells of the workers.
+    """
+    if name not in STRATEGIES:
+        raise UserError(f"Unknown strategy {name!r}. Known: {', '.join(STRATEGIES)}.")
+    if name == "multi_worker" or (name == "auto" and _has_workers()):
+        return _multi_worker_strategy()
+    return build_local_strategy(name)
+
+
+def build_local_strategy(name):
+    """The same on this process's devices alone, for programs that one process runs."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name != "one_device" and len(gpus) > 1):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return _mirrored_strategy(tuple(device.name for device in devices))
+    return tf.distribute.get_strategy()
+
+
+# One a process: each numbers its collective operations from the same start, and those
+# of a second one fail where their shapes differ from the first one's.
+@functools.cache
+def _mirrored_strategy(devices):
+    return tf.distribute.MirroredStrategy(devices)
+
+
+@functools.cache
+def _multi_worker_strategy():
+    if not _has_workers():
+        raise UserError(
+            "--strategy=multi_worker needs to know the workers. Set TF_CONFIG for each "
+            "process (see export/), or start it with Slurm's srun."
+        )
+    if "TF_CONFIG" not in os.environ:
+        os.environ["TF_CONFIG"] = json.dumps(_slurm_cluster())
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        address = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise UserError(
+            'TF_CONFIG must be like {"cluster": {"worker": ["host1:port", "host2:port'
+            '"]}, "task": {"type": "worker", "index": 0}}, with another index for each '
+            f"worker. Received: {os.environ['TF_CONFIG']}"
+        ) from error
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise FileError(
+            f"The worker at {address} did not find the others: {error.message}"
+        ) from error
+
+
+def _has_workers():
+    in_slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    return "TF_CONFIG" in os.environ or in_slurm
+
+
+def _slurm_cluster():
+    """The value of TF_CONFIG for a task that srun started."""
+    # One GPU a task only satisfies the resolver: it cannot describe none, and which
+    # GPUs a task sees is Slurm's to say.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=1 << 16, gpus_per_task=1, auto_set_gpu=False
+    )
+    cluster = resolver.cluster_spec().as_dict()
+    task_type, task_id = resolver.get_task_info()
+    return {"cluster": cluster, "task": {"type": task_type, "index": task_id}}
+
+
+def choose_placement(name, num_instances, embedding_dim, row_dtype, strategy):
+    """MemoryBank or ShardedMemoryBank, by name.
+
+    auto: sharded where a copy of the bank would take more than a quarter of a device's
+    memory. Raises ValueError for an unknown name.
+    """
+    if name in PLACEMENTS:
+        return PLACEMENTS[name]
+    if name != "auto":
+        raise UserError(
+            f"Unknown bank_placement {name!r}. Known: auto, {', '.join(PLACEMENTS)}."
+        )
+    num_bytes = num_instances * embedding_dim * tf.as_dtype(row_dtype).size
+    if strategy.num_replicas_in_sync > 1 and num_bytes > device_memory(strategy) / 4:
+        return ShardedMemoryBank
+    return MemoryBank
+
+
+def device_memory(strategy):
+    """Bytes of memory of the smallest device of a strategy in this process."""
+    if tf.config.list_physical_devices("GPU"):
+        query = ["nvidia-smi", "--query-gpu=memory.total"]
+        try:
+            lines = subprocess.check_output([*query, "--format=csv,noheader,nounits"])
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError(
+                "nvidia-smi does not tell the memory of the GPUs. Pass "
+                f"--bank_placement=replicated or sharded. Received: {error}"
+            ) from error
+        return min(int(line) for line in lines.split()) << 20
+    num_local = len(strategy.extended.worker_devices)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // num_local

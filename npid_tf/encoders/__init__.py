@@ -1,0 +1,1 @@
+"""From images to embeddings: the network, and running it over a data set."""

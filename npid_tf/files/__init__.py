@@ -1,0 +1,1 @@
+"""Files and folders as they must be written: whole, stamped, summed, locked."""

@@ -1,0 +1,1 @@
+"""What a run is: its flags, and the parts they name."""

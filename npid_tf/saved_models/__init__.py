@@ -1,0 +1,1 @@
+"""What is exported: SavedModels of stock ops, and their folder."""

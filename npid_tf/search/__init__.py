@@ -1,0 +1,1 @@
+"""An index on one machine: no network, no flag reaches this folder."""

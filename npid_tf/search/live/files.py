@@ -1,0 +1,265 @@
+"""The folder of a live index, EXPORT/index.live: what is in it, and how it changes.
+
+    manifest.json    which of the following count; renamed into place
+    index-N/         the base of generation N, of a compaction; without one, as in
+                     generation 0, the base is EXPORT/index itself
+    changes-N.log    the changes since
+    lock             held by the process that writes
+
+Whatever the manifest does not name is left over from a crash.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import uuid
+
+from npid_tf.errors import FileError, UserError
+from npid_tf.files.folder_swap import standing
+from npid_tf.files.formats import stamp
+from npid_tf.files.whole_files import sync_folder, sync_tree, write_whole
+from npid_tf.search.changes import change_ids
+from npid_tf.search.index_files import MANIFEST, read_ids
+from npid_tf.search.live.base import BaseIndex
+from npid_tf.search.live.manifest import (
+    describe_export,
+    is_built_as_asked,
+    read_manifest,
+)
+from npid_tf.search.live.write_ahead_log import read
+
+# What the system says of a folder that this process may only read.
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class InUseError(UserError):
+    """Another process has the index open for writing."""
+
+
+class ReadOnlyFolderError(FileError):
+    """The folder that changes are kept in may only be read."""
+
+
+class LiveFiles:
+    """Names and manifest of the folder.
+
+    Args:
+        index_dir: EXPORT/index, which is only read.
+        manifest: dict of generation, last_number (of the change before the log's
+            first), base (the folder, or None: the export's), export (which one it
+            began from), encoder_hash and data (of that export); None: read it.
+
+    Attributes:
+        earlier_base: whether its base is a compaction of an earlier export's index,
+            with other settings than the export's now: then its changes are to be
+            carried over to that (`carry_over`).
+
+    Raises:
+        ValueError: where there is no export, or changes were made to one of another
+            encoder or other data. Changes to an earlier one of the same carry over.
+    """
+
+    def __init__(self, index_dir, manifest=None):
+        self.index_dir = os.path.normpath(index_dir)
+        self.directory = f"{self.index_dir}.live"
+        self.earlier_base = False
+        self.manifest = self._read_manifest() if manifest is None else manifest
+
+    @property
+    def log(self):
+        return self._log_of(self.manifest)
+
+    @property
+    def base_dir(self):
+        """The folder of the base."""
+        name = self.manifest["base"]
+        return standing(self.index_dir) if name is None else self._path(name)
+
+    def load_base(self):
+        return BaseIndex(self.base_dir)
+
+    def load_export(self):
+        """The index of the export, whichever base counts."""
+        return BaseIndex(standing(self.index_dir))
+
+    def signature(self):
+        """Another after each change of what counts; cheap enough for every search."""
+        paths = [
+            os.path.join(standing(self.index_dir), MANIFEST),
+            self._path("manifest.json"),
+            self.log,
+        ]
+        return tuple(map(_stat, paths))
+
+    def place(self):
+        """Another after each renaming of the folder of the index: (path, its ctime)."""
+        path = standing(self.index_dir)
+        try:
+            return path, os.stat(path).st_ctime_ns
+        except FileNotFoundError:  # It was renamed this moment.
+            return path, None
+
+    def lock(self):
+        """Takes the lock of the writer: returns its file descriptor.
+
+        The system lets go of it when the process ends, however it ends.
+        Raises ValueError where another holds it, OSError where it cannot be written.
+        """
+        try:
+            os.makedirs(self.directory, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            file = os.open(self._path("lock"), flags, 0o644)
+        except OSError as error:
+            kind = ReadOnlyFolderError if error.errno in _READ_ONLY else FileError
+            raise kind(
+                f"Changes to the index are kept in {self.directory}, which cannot be "
+                f"written: {error.strerror}."
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 32).decode(errors="replace").strip()
+            os.close(file)
+            raise InUseError(
+                f"Process {holder} has {self.directory} open for writing, and one may "
+                "at a time. Make the change through it, or stop it first."
+            ) from None
+        except OSError as error:
+            os.close(file)
+            raise FileError(
+                f"{self.directory} is on a file system that locks no files "
+                f"({error.strerror}), so it can only be read."
+            ) from error
+        with contextlib.suppress(OSError):  # For the message alone; disks may be full.
+            os.ftruncate(file, 0)
+            os.write(file, str(os.getpid()).encode())
+        return file
+
+    def write_manifest(self):
+        """Makes the manifest, as it is here, the one that counts: at once or not."""
+        path = self._path("manifest.json")
+        text = json.dumps({**self.manifest, **stamp("live index")})
+        try:
+            with open(path, encoding="utf-8") as file:
+                if file.read() == text:
+                    return  # A full disk is no reason not to open an index.
+        except (OSError, ValueError):
+            pass  # To be written, then.
+        write_whole(path, text)
+
+    def make_partial(self):
+        """An empty folder to build the next base in."""
+        # Not `tempfile`, whose folders only their owner may read.
+        partial = self._path(f"partial-{uuid.uuid4().hex}")
+        os.mkdir(partial)
+        return partial
+
+    def next_generation(self, partial, last_number):
+        """The files of the generation that begins after change `last_number`.
+
+        partial: a folder with its base, which is moved to its place; None: its base is
+        the export's index. It does not count before `write_manifest`.
+        """
+        generation = self.manifest["generation"] + 1
+        name = None if partial is None else f"index-{generation}"
+        changed = {"generation": generation, "last_number": last_number, "base": name}
+        later = LiveFiles(self.index_dir, {**self.manifest, **changed})
+        if partial is not None:
+            sync_tree(partial)
+            base = self._path(name)
+            shutil.rmtree(base, ignore_errors=True)  # Of an attempt that failed here.
+            os.rename(partial, base)
+            sync_folder(self.directory)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(later.log)
+        return later
+
+    def remove_leftovers(self):
+        """Removes what the manifest does not name, once that is certain to stay."""
+        sync_folder(self.directory)
+        keep = {
+            "manifest.json",
+            "lock",
+            self.manifest["base"],
+            os.path.basename(self.log),
+        }
+        for entry in os.scandir(self.directory):
+            if entry.name in keep:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.remove(entry.path)
+
+    def _path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _log_of(self, manifest):
+        return self._path(f"changes-{manifest['generation']}.log")
+
+    def _read_manifest(self):
+        export = describe_export(self.index_dir)
+        new = {"generation": 0, "last_number": 0, "base": None, **export}
+        manifest = read_manifest(self.directory)
+        if manifest is None:
+            return new
+        log = self._log_of(manifest)
+        if not os.path.exists(log):
+            if read_manifest(self.directory) != manifest:
+                return self._read_manifest()  # A compaction came between.
+            raise UserError(
+                f"{log} is missing, and with it changes to the index. Restore it from "
+                f"a backup, or move {self.directory} away to begin from the export."
+            )
+        if manifest["export"] == export["export"]:
+            return {**manifest, **export}
+        if manifest["base"] is None and not os.path.getsize(log):
+            return new  # Nothing was changed: the new export takes over.
+        if all(manifest.get(key) == export[key] for key in ("encoder_hash", "data")):
+            # The same embeddings of the same images: a log goes on from either export.
+            base = manifest["base"]
+            self.earlier_base = base is not None and not is_built_as_asked(
+                self._path(base), standing(self.index_dir), manifest.get("n")
+            )
+            return {**manifest, **export}
+        added = self._added(manifest)
+        names = f" ({', '.join([*added[:3], '...'][: len(added)])})" if added else ""
+        raise UserError(
+            f"{self.directory} holds changes to an earlier export, of another encoder "
+            f"or other data than the one in {self.index_dir}. They do not carry over: "
+            f"{len(added)} items were added{names}. Move the folder away to begin "
+            "from this export, then add their images again: `python -m npid_tf.index "
+            f"add --export_dir={os.path.dirname(self.index_dir)} FILES`."
+        )
+
+    def _added(self, manifest):
+        """Ids, sorted, that its changes have put in and the export has not."""
+        ids = set()
+        if manifest["base"] is not None:
+            ids.update(map(str, read_ids(self._path(manifest["base"]))[0]))
+        for payload, _ in read(self._log_of(manifest), manifest["last_number"]):
+            change_ids(ids, payload)
+        exported = read_ids(standing(self.index_dir))[0]
+        return sorted(ids.difference(map(str, exported)))
+
+
+def read_contents(index_dir):
+    """The `LiveContents` of an index as they are now, changes included.
+
+    Reads beside a process that has it open, and changes no file.
+    Raises ValueError as `LiveIndex`.
+    """
+    from npid_tf.search.live.reader import LiveReader  # It reads by this module.
+
+    return LiveReader(index_dir).contents
+
+
+def _stat(path):
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

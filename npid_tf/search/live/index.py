@@ -1,0 +1,302 @@
+"""An index that grows and shrinks while it is searched, and survives crashes."""
+
+import itertools
+import os
+import shutil
+import threading
+
+from npid_tf.errors import FileError, UserError
+from npid_tf.search import changes
+from npid_tf.search.live.base import BaseIndex, build_base
+from npid_tf.search.live.carry_over import changes_since_base, write_changed
+from npid_tf.search.live.contents import LiveContents
+from npid_tf.search.live.files import LiveFiles, ReadOnlyFolderError
+from npid_tf.search.live.reader import LiveReader, load
+from npid_tf.search.live.write_ahead_log import WriteAheadLog, read
+
+# Added items are compared one by one, and items gone are skipped: beyond so many, or a
+# twentieth of the items, both become part of a new base.
+COMPACT_AFTER = 10_000
+
+
+class ReadOnlyError(UserError):
+    """A change to an index that was opened to be read."""
+
+
+class LiveIndex:
+    """The index of an export, and all changes made to it since.
+
+    A change is on disk before `upsert` or `delete` returns, and every search that
+    begins afterwards sees it. Changes go to a log; when there are many, a thread builds
+    a new index of all items (`compact`), while searches and changes go on. Any number
+    of threads may call any method. One process at a time may have it open to change it,
+    which a lock file sees to. Any number may read beside that one, and each of their
+    searches follows what it wrote, compactions and exports of the same encoder too.
+
+    Args:
+        directory: the index of an export, EXPORT/index. It is only read: changes are
+            in EXPORT/index.live, which is made.
+        read_only: search, take no lock, write nothing and refuse changes.
+
+    Attributes:
+        manifest: of the index, as `python -m npid_tf.export` or a compaction wrote it.
+        encoder_hash, dim: of the encoder and the embeddings it holds.
+        read_only: whether it refuses changes: as asked for, or because the folder of
+            the changes may not be written.
+
+    Raises:
+        ValueError: where there is no index, another process has it open to change it
+            (InUseError), a file is damaged, or it holds changes to an export of another
+            encoder or of other data. OSError: where its folder cannot be written.
+    """
+
+    def __init__(self, directory, read_only=False):
+        self._writing = threading.Lock()
+        self._compacting = threading.Lock()
+        self._compactor = threading.Thread()  # None is running.
+        self._compaction_error = None
+        self._index_dir = directory
+        self._lock_file = self._log = self._reader = None
+        self.read_only, self._why_read_only = read_only, "it was opened with read_only"
+        if not read_only:
+            try:
+                self.take_over()
+            except ReadOnlyFolderError as error:
+                self.read_only, self._why_read_only = True, str(error)
+        if self.read_only:
+            self._reader = LiveReader(directory)
+            self._files, self._contents, *_ = self._reader.loaded
+
+    def take_over(self):
+        """Goes on as the one process that may change it; what was read is read anew.
+
+        Raises ValueError and OSError as the class; then it goes on as it did.
+        """
+        lock_file = LiveFiles(self._index_dir).lock()
+        try:
+            (files, contents, num_records, _), _ = load(self._index_dir)
+            number = files.manifest["last_number"]
+            if files.earlier_base:
+                number += num_records
+                files = files.next_generation(None, number)
+            log = WriteAheadLog(files.log, number)
+            if not log.num_records:
+                log.append(
+                    *(change.encode() for change in changes_since_base(contents))
+                )
+            files.write_manifest()
+            files.remove_leftovers()
+        except BaseException:
+            os.close(lock_file)
+            raise
+        self._files, self._contents, self._log = files, contents, log
+        self._reader, self._lock_file, self.read_only = None, lock_file, False
+
+    def _now(self):
+        """The contents, with what another process wrote meanwhile."""
+        reader = self._reader
+        return self._contents if reader is None else reader.follow().contents
+
+    @property
+    def manifest(self):
+        return self._now().base.manifest
+
+    @property
+    def encoder_hash(self):
+        return self.manifest["encoder_hash"]
+
+    @property
+    def dim(self):
+        return self.manifest["dim"]
+
+    def check_encoder(self, encoder_hash):
+        """Raises ValueError unless that encoder made the embeddings it holds."""
+        if encoder_hash != self.encoder_hash:
+            raise UserError(
+                f"The index in {self._index_dir} was made by the encoder "
+                f"{self.encoder_hash[:12]}, not by {encoder_hash[:12]}: similarities "
+                "between the two mean nothing. Export again and add its files again."
+            )
+
+    def __len__(self):
+        return len(self._now())
+
+    def __contains__(self, name):
+        return name in self._now()
+
+    def ids(self):
+        """The ids of all items, a list of str, in the order in which they came."""
+        return self._now().ids()
+
+    def labels(self, ids):
+        """The label of each id: str, or None where it has none or is not there."""
+        return self._now().labels(ids)
+
+    def embeddings(self, ids):
+        """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
+        return self._now().embeddings(changes.check_ids(ids))
+
+    def search(self, embeddings, k):
+        """The k most similar items of each embedding, the most similar first.
+
+        Args:
+            embeddings: float32 [n, dim], unit length.
+            k: neighbors; all items are returned where there are fewer.
+
+        Returns:
+            (ids, similarities, exact): a list of str for each embedding, float32 [n,
+            min(k, items)], and whether every item was compared with it; if not, with
+            the recall that `stats` tells.
+
+        Raises:
+            ValueError: for embeddings that are not finite, of unit length and of the
+                index's dimension.
+        """
+        if k < 1:
+            raise UserError(f"`k` must be at least 1. Received: {k}.")
+        contents = self._now()
+        queries = changes.check_embeddings(embeddings, contents.base.manifest["dim"])
+        return contents.search(queries, k)
+
+    def upsert(self, ids, embeddings, labels=None):
+        """Adds items, or replaces those with the same ids: all of them, or none.
+
+        Args:
+            ids: list of str, each once.
+            embeddings: float32 [num_ids, dim], of unit length; others are refused, not
+                normalized.
+            labels: list of str or None, one for each id; None: no labels.
+
+        Raises:
+            ValueError: for ids, embeddings or labels that do not fit.
+            OSError: where the change could not be written; then nothing has changed.
+        """
+        change = changes.make_upsert(ids, embeddings, labels, self.dim)
+        with self._writing:
+            self._check_open()
+            self._write(change)
+
+    def delete(self, ids):
+        """Takes items out; returns how many there were: unknown ids do not count.
+
+        Raises ValueError for ids that are no text, OSError as `upsert`.
+        """
+        ids = dict.fromkeys(changes.check_ids(ids))
+        with self._writing:
+            self._check_open()
+            change = changes.Delete([name for name in ids if name in self._contents])
+            self._write(change)
+        return len(change.ids)
+
+    def _write(self, change):
+        if change.ids:
+            self._log.append(change.encode())
+            self._contents.apply(change)
+            self._compact_if_due()
+
+    def stats(self):
+        """What it holds and how it searches, as a dict that JSON can take."""
+        if self._reader is None:
+            files, contents, log = self._files, self._contents, self._log
+            log = (log.num_records, log.size, log.bytes_cut)
+        else:
+            files, contents, *log = (*self._reader.follow(), 0)
+        return {
+            **contents.stats(),
+            "read_only": self.read_only,
+            "generation": files.manifest["generation"],
+            "log_changes": log[0],
+            "log_bytes": log[1],
+            "torn_bytes_cut": log[2],
+            "compacting": self._compacting.locked(),
+            "compaction_error": self._compaction_error,
+        }
+
+    def compact(self):
+        """Builds a new index of all items and goes on from it, with an empty log.
+
+        Searches and changes go on meanwhile, and changes are kept. All vectors are in
+        memory while it builds. Whatever stops it leaves the index as it was.
+        Raises ValueError where the new index misses the recall of the old one, OSError
+        where it cannot be written.
+        """
+        with self._compacting:
+            with self._writing:
+                self._check_open()
+                if not self._log.num_records:
+                    return
+                contents, number = self._contents, self._log.last_number
+                ids, labels, places = contents.items()
+                files, partial = self._files, self._files.make_partial()
+            try:
+                vectors = contents.vectors_at(places)
+                num_records = number - files.manifest["last_number"]
+                write_changed(partial, files, num_records)
+                build_base(partial, vectors, ids, labels, contents.base.manifest)
+                new_contents = LiveContents(BaseIndex(partial))
+                with self._writing:
+                    self._check_open()
+                    self._go_on_from(new_contents, partial, number)
+                    self._files.remove_leftovers()
+            except OSError as error:
+                raise FileError(
+                    f"The new index could not be written to {files.directory}: "
+                    f"{error}. The index is as it was."
+                ) from error
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            self._compaction_error = None
+
+    def _go_on_from(self, contents, partial, number):
+        """Swaps in contents whose base holds all changes up to `number`."""
+        first = self._files.manifest["last_number"]
+        records = itertools.islice(read(self._log.path, first), number - first, None)
+        later = [payload for payload, _ in records]
+        for payload in later:
+            contents.apply(changes.decode(payload, self.dim))
+        files = self._files.next_generation(partial, number)
+        log = WriteAheadLog(files.log, number)
+        try:
+            log.append(*later)
+            files.write_manifest()
+        except BaseException:
+            log.close()
+            raise
+        self._log.close()
+        self._files, self._log, self._contents = files, log, contents
+
+    def _compact_if_due(self):
+        due = sum(self._contents.num_changes()) > max(COMPACT_AFTER, len(self) // 20)
+        if due and not self._compactor.is_alive() and not self._compaction_error:
+            # A daemon, since closing must not wait for minutes of building.
+            compact = self._compact_in_background
+            self._compactor = threading.Thread(target=compact, daemon=True)
+            self._compactor.start()
+
+    def _compact_in_background(self):
+        try:
+            self.compact()
+        except Exception as error:  # `stats` tells; the index is as it was.
+            self._compaction_error = f"{type(error).__name__}: {error}"
+
+    def wait(self):
+        """Waits for the compaction in the background to end, if one is under way."""
+        if self._compactor.is_alive():
+            self._compactor.join()
+
+    def _check_open(self):
+        if self.read_only:
+            raise ReadOnlyError(
+                f"The index in {self._index_dir} can only be read: "
+                f"{self._why_read_only}."
+            )
+        if self._lock_file is None:
+            raise UserError(f"The index in {self._index_dir} was closed.")
+
+    def close(self):
+        """Lets go of the files. A compaction that is under way comes to nothing."""
+        with self._writing:
+            if self._lock_file is not None:
+                self._log.close()
+                os.close(self._lock_file)
+            self._lock_file = None

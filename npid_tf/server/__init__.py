@@ -1,0 +1,1 @@
+"""The server: models, index and page over REST and gRPC."""

@@ -1,0 +1,165 @@
+"""The index that is served, and the training images behind its ids."""
+
+import itertools
+
+from npid_tf.errors import FileError, UnavailableError
+from npid_tf.search.live.index import LiveIndex, ReadOnlyError
+from npid_tf.server.limits import RequestError, abridged
+from npid_tf.server.training_images import TrainingImages
+
+
+class Collection:
+    """An index, with thumbnails of those of its items that are training images.
+
+    Args:
+        index: LiveIndex or MilvusIndex.
+        source: of the training images, or None where they are not to be had.
+    """
+
+    def __init__(self, index, source):
+        self.index = index
+        self.images = TrainingImages(source)
+        self._replaced = set()  # Ids that stand for another image than in training.
+
+    def engine(self):
+        """What answers: scann, exact (where ScaNN is not to be had) or milvus."""
+        if isinstance(self.index, LiveIndex):
+            return self.index.stats()["engine"]
+        return "milvus"  # Its `stats` counts all items.
+
+    def read_only(self):
+        """Whether its index takes no changes, as that of a folder one may only read."""
+        return isinstance(self.index, LiveIndex) and self.index.read_only
+
+    def check_encoder(self, encoder):
+        """Raises RequestError where another encoder than this made the index."""
+        if encoder.encoder_hash != self.index.encoder_hash:
+            raise RequestError(
+                503,
+                f"The index was made by another encoder than version {encoder.version},"
+                " which is served: their similarities would mean nothing. Export again "
+                "with `python -m npid_tf.export`.",
+            )
+
+    def check_available(self):
+        """Raises RequestError where what holds the index does not answer now."""
+        why_down = getattr(self.index, "why_down", None)  # A LiveIndex is here.
+        if why_down is not None:
+            raise RequestError(503, why_down)
+
+    def embeddings(self, names):
+        """float32 [num_names, dim]. Raises RequestError for an unknown id."""
+        known = self._known_labels(names)
+        for name in names:
+            if name not in known:
+                raise _unknown(name)
+        return self.index.embeddings(names)
+
+    def check_known(self, name):
+        """Raises RequestError for an id that is not in the index."""
+        if name not in self.index:
+            raise _unknown(name)
+
+    def upsert(self, names, embeddings, labels):
+        """Puts items into the index. Raises RequestError for what it refuses."""
+        try:
+            self.index.upsert(names, embeddings, labels)
+        except ReadOnlyError as error:
+            raise RequestError(403, str(error)) from None
+        except (FileError, UnavailableError):
+            raise  # Of the disk, or of Milvus, not of the request.
+        except ValueError as error:
+            raise RequestError(400, str(error)) from None
+        self._replaced.update(names)
+
+    def delete(self, name):
+        """Takes an item out of the index. Raises RequestError for an unknown id."""
+        if isinstance(self.index, LiveIndex):
+            self.check_known(name)
+        elif not name:
+            raise _unknown(name)
+        # Milvus looks itself, and sees what others have just added.
+        try:
+            num_gone = self.index.delete([name])
+        except ReadOnlyError as error:
+            raise RequestError(403, str(error)) from None
+        if not num_gone:
+            raise _unknown(name)
+
+    def search(self, embeddings, k, threshold):
+        """The k most similar items of each embedding.
+
+        Returns:
+            (results, exact): for each embedding `describe` of those whose similarity is
+            at least the threshold, with it; whether they are the true nearest.
+
+        Raises:
+            RequestError: for what are no embeddings.
+        """
+        try:
+            names, similarities, exact = self.index.search(embeddings, k)
+        except UnavailableError:
+            raise
+        except ValueError as error:
+            raise RequestError(400, str(error)) from None
+        near = [
+            [
+                (name, value)
+                for name, value in zip(*line, strict=False)
+                if value >= threshold
+            ]
+            for line in zip(names, similarities.tolist(), strict=True)
+        ]
+        # Milvus is asked once for all that was found.
+        found = list(dict.fromkeys(name for name, _ in itertools.chain(*near)))
+        item_of = dict(zip(found, self.describe(found), strict=True))
+        results = [
+            [{**item_of[name], "similarity": value} for name, value in line]
+            for line in near
+        ]
+        return results, exact
+
+    def describe(self, names):
+        """For each id a dict of id, label, and whether it has a thumbnail."""
+        label_of = self._known_labels(names)
+        return [
+            {
+                "id": name,
+                "label": label_of.get(name),
+                "has_thumbnail": name in label_of and self._is_training_image(name),
+            }
+            for name in names
+        ]
+
+    def _known_labels(self, names):
+        """{id: its label or None} of those in the index."""
+        if not isinstance(self.index, LiveIndex):
+            return self.index.known_labels(names)
+        labels = zip(names, self.index.labels(names), strict=True)
+        return {name: label for name, label in labels if name in self.index}
+
+    def has_thumbnail(self, name):
+        """Whether an item is one of the training images, as it was in training."""
+        return self._is_training_image(name) and name in self.index
+
+    def _is_training_image(self, name):
+        return name in self.images and name not in self._replaced
+
+    def thumbnail(self, name):
+        """A PNG. Raises RequestError for an item that is no training image."""
+        self.check_known(name)
+        if not self.has_thumbnail(name):
+            raise RequestError(404, "Only training images have thumbnails.")
+        return self.images.thumbnail(name)
+
+    def page(self, offset, limit):
+        """(`describe` of items from offset on, at most limit; how many there are)."""
+        if isinstance(self.index, LiveIndex):
+            names = self.index.ids()
+        else:  # Milvus has no order: those known here.
+            names = self.images.names()
+        return self.describe(names[offset : offset + limit]), len(names)
+
+
+def _unknown(name):
+    return RequestError(404, f"No item has the id {abridged(name)!r}.")

@@ -1,0 +1,60 @@
+"""The ASGI application: all that the server answers over HTTP."""
+
+import fastapi
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from npid_tf.server.http.middleware import Guard, error_response, json_response
+from npid_tf.server.http.page import page
+from npid_tf.server.http.rest import models_api
+from npid_tf.server.http.search_api import search_api
+from npid_tf.server.limits import RequestError, abridged
+
+
+def build_app(service, local_only=True, access=None):
+    """The application that answers from a Service. local_only, access: see Guard."""
+    app = fastapi.FastAPI(openapi_url=None, redirect_slashes=False)
+    app.add_middleware(
+        Guard,
+        limits=service.limits,
+        metrics=service.metrics,
+        local_only=local_only,
+        access=access,
+    )
+    app.add_exception_handler(HTTPException, _explain)
+    for router in (models_api(service), search_api(service), health(service), page()):
+        app.include_router(router)
+    return app
+
+
+def health(service):
+    """The routes by which the server is watched."""
+    router = fastapi.APIRouter()
+
+    @router.get("/healthz")
+    async def live(request: fastapi.Request):
+        return json_response({"status": "alive"})
+
+    @router.get("/readyz")
+    async def ready(request: fastapi.Request):
+        service.check_ready()
+        answer = {"read_only": True} if service.read_only() else {}
+        return json_response({"status": "ready", **answer})
+
+    @router.get("/metrics")
+    async def metrics(request: fastapi.Request):
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+async def _explain(request, error):
+    """No route, or another method: in TensorFlow Serving's words."""
+    what = f"{request.method} {abridged(request.url.path)}"
+    if request.url.path.startswith("/v1/models"):
+        return error_response(RequestError(400, f"Malformed request: {what}"))
+    reasons = {404: f"Not found: {what}", 405: f"Not allowed: {what}"}
+    message = reasons.get(error.status_code, f"{error.detail}: {what}")
+    response = error_response(RequestError(error.status_code, message))
+    response.headers.update(error.headers or {})  # Of 405: what is allowed.
+    return response

@@ -1,0 +1,54 @@
+"""The first rows of a bank: random, or from a pass of the untrained encoder."""
+
+import numpy as np
+import tensorflow as tf
+
+from npid_tf.encoders.embed import check_indices, embed_batches
+from npid_tf.errors import UserError
+
+
+def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
+    """Row i becomes the untrained encoder's embedding of image i.
+
+    One pass with batch norm in training mode, so that embeddings differ from image to
+    image before anything is learned (Liu et al. 2021, "raw feature initialization").
+
+    Args:
+        bank: MemoryBank.
+        encoder: model from images to embeddings.
+        dataset: of (images, indices), every index once.
+        centred: whether to take the mean off before rows are normalized, so that they
+            point all ways even where the untrained encoder sends all images one way.
+
+    Raises:
+        ValueError: where an index is missing or none of the bank's, or an embedding has
+            another dimension or is not finite. Nothing is written then.
+    """
+    vectors = np.zeros([bank.num_instances, bank.embedding_dim], np.float32)
+    is_missing = np.ones(bank.num_instances, bool)
+    for indices, (embeddings,) in embed_batches(
+        encoder, dataset, bank.num_instances, training=True
+    ):
+        check_indices(indices, bank.num_instances)
+        if embeddings.shape[1:] != vectors.shape[1:]:
+            raise UserError(
+                f"`encoder` must give [batch, {bank.embedding_dim}], the bank's "
+                f"dimension. Received: {list(embeddings.shape)}."
+            )
+        vectors[indices] = embeddings
+        is_missing[indices] = False
+    if is_missing.any():
+        raise UserError(
+            "`dataset` must hold every index once. Missing: "
+            f"{int(is_missing.sum())} of {bank.num_instances}."
+        )
+    bank.assign(vectors - vectors.mean(axis=0) if centred else vectors)
+
+
+def _uniform(shape, seed):
+    limit = (3 / shape[1]) ** 0.5  # s = 1 / sqrt(d / 3): rows of about unit length
+    return tf.random.stateless_uniform(shape, seed, minval=-limit, maxval=limit)
+
+
+# Functions of a shape and a seed [2]; the bank normalizes what they give.
+INITIALIZERS = {"uniform": _uniform, "normal": tf.random.stateless_normal}

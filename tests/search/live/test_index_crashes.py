@@ -1,0 +1,98 @@
+"""Every acknowledged change survives SIGKILL, and none is there by half."""
+
+import importlib.util
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from npid_tf.search.live.index import LiveIndex
+
+# All takes minutes: KILLS=20 CHANGES=5000 pytest \
+# tests/search/live/test_index_crashes.py
+SEED = int(os.environ.get("SEED", "0"))
+KILLS = int(os.environ.get("KILLS", "2"))
+CHANGES = int(os.environ.get("CHANGES", "300"))
+WRITER = pathlib.Path(__file__).with_name("live_index_writer.py")
+
+
+@pytest.fixture(scope="module")
+def writer():
+    spec = importlib.util.spec_from_file_location("live_index_writer", WRITER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_and_kill(directory, first, kill_after):
+    """Starts changes at `first`; kills the process some time after change `kill_after`.
+
+    Returns the number after the last change that it acknowledged.
+    """
+    command = [sys.executable, str(WRITER), directory, str(first), str(CHANGES)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    done = first
+    for line in process.stdout:
+        done = int(line) + 1
+        if done > kill_after:
+            time.sleep(random.random() / 50)  # About as long as a few changes take.
+            process.kill()
+            break
+    for line in process.stdout:  # What it acknowledged until it died.
+        done = int(line) + 1
+    process.wait()
+    assert process.returncode in (-9, 0)
+    return done
+
+
+def holds(index, items):
+    names = sorted(items)
+    if sorted(index.ids()) != names:
+        return False
+    labels = [items[name][1] for name in names]
+    vectors = np.stack([items[name][0] for name in names])
+    return index.labels(names) == labels and np.array_equal(
+        index.embeddings(names), vectors
+    )
+
+
+def assert_searches(index, items):
+    names = sorted(items)
+    vectors = np.stack([items[name][0] for name in names])
+    queries = vectors[:10]
+    ids, similarities, exact = index.search(queries, 7)
+    products = queries @ vectors.T
+    order = np.argsort(-products, axis=1)[:, :7]
+    assert exact
+    assert ids == [[names[place] for place in line] for line in order]
+    expected = np.take_along_axis(products, order, axis=1)
+    np.testing.assert_allclose(similarities, expected, atol=1e-5)
+
+
+def test_acknowledged_changes_survive_being_killed(make_index, unit_vectors, writer):
+    directory = make_index(20)
+    items = {str(n): (vector, None) for n, vector in enumerate(unit_vectors(20))}
+    print(f"Kills by SEED={SEED}.")
+    random.seed(SEED)
+    kills = sorted(random.sample(range(CHANGES), KILLS))
+    done, generations = 0, set()
+    for kill_after in [*kills, CHANGES]:
+        first, done = done, run_and_kill(directory, done, kill_after)
+        for number in range(first, done):
+            writer.apply(number, items)
+        index = LiveIndex(directory)
+        if not holds(index, items):
+            # The change that it died in may be there, but then as a whole.
+            writer.apply(done, items)
+            done += 1
+            assert holds(index, items)
+        assert_searches(index, items)
+        generations.add(index.stats()["generation"])
+        index.close()
+    assert done == CHANGES
+    assert len(generations) > 1  # Compactions were among what was killed.

@@ -1,0 +1,126 @@
+"""Imports point down: each room of npid_tf knows those below it, and none above."""
+
+import ast
+import pathlib
+
+PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "npid_tf"
+# From the lowest to the highest. A module may import from its own room and from those
+# before it; a new room gets a line here.
+ROOMS = [
+    "errors",
+    "files",
+    "distribution",
+    "optimizers",
+    "backbones",
+    "losses",
+    "banks",
+    "encoders",
+    "data.augmentation",
+    "data.sources",
+    "data",
+    "search",
+    "search.live",
+    "search.milvus",
+    "saved_models",
+    "evaluation",
+    "evaluation.classifiers",
+    "evaluation.transfer",
+    "reports",
+    "checks",
+    "npid",
+    "instance_classifier",
+    "training",
+    "checkpoints",
+    "weights",
+    "client",
+    "runs",
+    "protocols",
+    "protocols.diagnostics",
+    "server",
+    "server.http",
+    "server.grpc",
+]
+PROGRAMS = "train evaluate export index serve convert search.__main__".split()
+MOST_FILES = 14
+
+
+def modules():
+    """{dotted name without npid_tf: path} of every module."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def room_of(module):
+    """The longest room that holds a module, or None for a program."""
+    if module in PROGRAMS:
+        return None
+    rooms = [r for r in ROOMS if module == r or module.startswith(r + ".")]
+    return max(rooms, key=len, default=module)
+
+
+def imports():
+    """(importing module, imported module), also those inside of functions."""
+    known = modules()
+    for name, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                told = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                told = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for full in told:
+                if full.split(".")[0] != "npid_tf":
+                    continue
+                target = full.removeprefix("npid_tf").lstrip(".")
+                while target not in known:
+                    target = target.rpartition(".")[0]
+                yield name, target
+
+
+def test_every_module_has_a_room():
+    for name in modules():
+        assert name in ("", *PROGRAMS) or room_of(name) in ROOMS, (
+            f"{name} is in no room of ROOMS: add the room where it belongs."
+        )
+
+
+def test_imports_point_down():
+    wrong = []
+    for name, target in imports():
+        if name == "" or name in PROGRAMS:
+            continue  # The public names, and the programs, are above all rooms.
+        if target in ("", *PROGRAMS):
+            wrong.append(f"{name} -> {target or 'npid_tf'}")
+        elif ROOMS.index(room_of(target)) > ROOMS.index(room_of(name)):
+            wrong.append(f"{name} -> {target}")
+    assert not wrong, "These imports point up:\n" + "\n".join(sorted(set(wrong)))
+
+
+def test_no_imports_run_in_a_circle():
+    arrows = {}
+    for name, target in imports():
+        if name and target and name != target:
+            arrows.setdefault(name, set()).add(target)
+    finished = set()
+
+    def visit(name, path):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in finished:
+            for target in sorted(arrows.get(name, ())):
+                visit(target, [*path, name])
+            finished.add(name)
+
+    for name in sorted(arrows):
+        visit(name, [])
+
+
+def test_no_folder_is_crowded():
+    for folder in [PACKAGE, *PACKAGE.rglob("*/")]:
+        if folder.name != "__pycache__":
+            files = [path for path in folder.iterdir() if path.is_file()]
+            assert len(files) <= MOST_FILES, f"{folder} has {len(files)} files."
+    assert len(list(PACKAGE.glob("*.py"))) < MOST_FILES
