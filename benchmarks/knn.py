@@ -16,9 +16,9 @@ from absl import flags
 
 import measure
 from npid_tf.encoders.embed import embed
-from npid_tf.evaluation import knn
 from npid_tf.runs import build
 from npid_tf.runs.command_line import config_from_flags, define_flags
+from npid_tf.search import nearest as search
 
 AT_ONCE = 512  # queries of a dense product: 100 MB of similarities to 50,000 rows
 HEADER = (
@@ -80,7 +80,7 @@ def contenders(vectors, k):
 
     found = {
         "NumPy product alone": in_parts(product),
-        "npid_tf": lambda queries: knn.nearest(queries, vectors, k)[1],
+        "npid_tf": lambda queries: search.nearest(queries, vectors, k)[1],
         "TensorFlow matmul + top_k": in_parts(sort_all),
         **torch_contenders(vectors, k),
         "scikit-learn, brute": None,
@@ -127,7 +127,7 @@ def difference(queries, vectors, indices, k):
     """How far the similarities of these rows are from those that ours finds."""
     queries, indices = queries[:AT_ONCE], indices[:AT_ONCE]
     similarities = np.einsum("qd,qkd->qk", queries, vectors[indices])
-    ours, _ = knn.nearest(queries, vectors, k)
+    ours, _ = search.nearest(queries, vectors, k)
     return np.abs(-np.sort(-similarities, axis=1) - ours).max()
 
 
@@ -199,13 +199,13 @@ def print_many(num_rows, num_queries, k):
     vectors, queries = clustered(num_rows, num_queries)
 
     def product():
-        for start in range(0, num_rows, knn.ROWS_AT_ONCE):
-            queries @ vectors[start : start + knn.ROWS_AT_ONCE].T
+        for start in range(0, num_rows, search.ROWS_AT_ONCE):
+            queries @ vectors[start : start + search.ROWS_AT_ONCE].T
 
     def ours():
-        knn.nearest(queries, vectors, k)
+        search.nearest(queries, vectors, k)
 
-    knn.nearest(queries[:2], vectors[:1000], k)
+    search.nearest(queries[:2], vectors[:1000], k)
     peak = measure.peak_memory(ours)
     seconds = measure.interleaved_medians({"product": product, "ours": ours}, 1)
     print(

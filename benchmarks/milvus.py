@@ -29,10 +29,10 @@ import tensorflow as tf
 import measure
 import milvus_server
 from augmented_views import load_or_embed
-from npid_tf.evaluation.knn import nearest
 from npid_tf.saved_models.saved_model import save_model
 from npid_tf.search.milvus.collection import write_collection
 from npid_tf.search.milvus.index import MilvusIndex
+from npid_tf.search.nearest import nearest
 
 K = 10
 K_OVER_HTTP = 50

@@ -18,6 +18,7 @@ from npid_tf.backbones import build_backbone
 from npid_tf.banks.learned_rows import LearnedRows
 from npid_tf.banks.memory_bank import MemoryBank
 from npid_tf.banks.recent_rows import RecentRows
+from npid_tf.banks.refresh_neighbors import RefreshNeighbors
 from npid_tf.banks.sharded_bank import ShardedMemoryBank
 from npid_tf.encoders.encoder import build_encoder
 from npid_tf.files.version import __version__
@@ -33,7 +34,6 @@ from npid_tf.losses import (
 from npid_tf.npid import NPID
 from npid_tf.training.callbacks import KNNEvaluation, StopOnNonFiniteLoss
 from npid_tf.training.initialization import initialize_by_forward_pass
-from npid_tf.training.refresh_neighbors import RefreshNeighbors
 
 __all__ = [
     "NCE",

@@ -30,7 +30,7 @@ from npid_tf.saved_models.scann_saved_model import (
 )
 from npid_tf.search.builder import build_index, check_dtype
 from npid_tf.search.index_files import read_ids
-from npid_tf.search.live.files import read_contents
+from npid_tf.search.live.reader import read_contents
 from npid_tf.search.milvus.collection import connect, write_collection
 from npid_tf.search.milvus.index import check_engine
 from npid_tf.search.scann_index import import_scann

@@ -15,8 +15,8 @@ from npid_tf.data.sources.image_folder import EXTENSIONS
 from npid_tf.errors import UserError
 from npid_tf.runs.command_line import run
 from npid_tf.saved_models.exported import embed_files, load_encoder
-from npid_tf.search.live.files import read_contents
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 
 AT_ONCE = 64
 

@@ -4,11 +4,11 @@ import keras
 import tensorflow as tf
 
 from npid_tf.banks.recent_rows import RecentRows
-from npid_tf.checks.parts import check_learned, check_parts
+from npid_tf.banks.refresh_neighbors import RefreshNeighbors, refresh_neighbors
+from npid_tf.checks.arguments import finite_number
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import finite_number
+from npid_tf.keras_calls.parts import check_learned, check_parts
 from npid_tf.npid import NPID
-from npid_tf.training.refresh_neighbors import RefreshNeighbors, refresh_neighbors
 
 
 @keras.saving.register_keras_serializable("npid_tf")
@@ -100,7 +100,7 @@ class InstanceClassifier(NPID):
             raise UserError(
                 "Labels cannot be smoothed yet: the rows have no neighbors. Train "
                 "first, or call "
-                "`npid_tf.training.refresh_neighbors.refresh_neighbors(model.bank)`."
+                "`npid_tf.banks.refresh_neighbors.refresh_neighbors(model.bank)`."
             )
         return super().make_test_function(force)
 

@@ -7,12 +7,13 @@ import inspect
 import keras
 import tensorflow as tf
 
-from npid_tf.checks import batch_checks, step_checks
-from npid_tf.checks.first_look import FirstLook, FirstLookCallback
-from npid_tf.checks.parts import check_averaged, check_parts
+from npid_tf.checks import batch_checks
+from npid_tf.checks.arguments import finite_number, seed_number
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import finite_number, seed_number
+from npid_tf.keras_calls import step_checks
+from npid_tf.keras_calls.first_look import FirstLook, FirstLookCallback
+from npid_tf.keras_calls.parts import check_averaged, check_parts
 
 
 @keras.saving.register_keras_serializable("npid_tf")

@@ -11,6 +11,7 @@ import sys
 import keras
 import tensorflow as tf
 
+from npid_tf.banks.refresh_neighbors import RefreshNeighbors
 from npid_tf.checkpoints.checkpoints import Checkpoints
 from npid_tf.checkpoints.files import remove_leftovers
 from npid_tf.checkpoints.position import Position, in_batches_of
@@ -32,7 +33,6 @@ from npid_tf.training.callbacks import (
 from npid_tf.training.curves import plot_curves
 from npid_tf.training.health import Health
 from npid_tf.training.initialization import initialize_by_forward_pass
-from npid_tf.training.refresh_neighbors import RefreshNeighbors
 from npid_tf.training.stop_signals import NAMES, ending_by
 
 

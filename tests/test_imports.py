@@ -9,24 +9,25 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "npid_tf"
 ROOMS = [
     "errors",
     "files",
+    "checks",
     "distribution",
     "optimizers",
     "backbones",
+    "search",
+    "search.live",
+    "search.milvus",
     "losses",
     "banks",
     "encoders",
     "data.augmentation",
-    "data.sources",
     "data",
-    "search",
-    "search.live",
-    "search.milvus",
+    "data.sources",
     "saved_models",
     "evaluation",
     "evaluation.classifiers",
     "evaluation.transfer",
     "reports",
-    "checks",
+    "keras_calls",
     "npid",
     "instance_classifier",
     "training",
@@ -35,12 +36,17 @@ ROOMS = [
     "client",
     "runs",
     "protocols",
-    "protocols.diagnostics",
     "server",
-    "server.http",
-    "server.grpc",
 ]
-PROGRAMS = "train evaluate export index serve convert search.__main__".split()
+PROGRAMS = [
+    "train",
+    "evaluate",
+    "export",
+    "index",
+    "serve",
+    "convert",
+    "search.__main__",
+]
 MOST_FILES = 14
 
 

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from npid_tf.banks.sharded_bank import ShardedMemoryBank
 from npid_tf.checks import batch_checks
+from npid_tf.checks.arguments import INT64, finite_number, whole_number
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import INT64, finite_number, whole_number
 from npid_tf.losses.one_pass import chunk_size
 
 

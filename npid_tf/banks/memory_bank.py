@@ -6,12 +6,20 @@ import tensorflow as tf
 
 from npid_tf.banks.row_checks import check_range, checked_rows, checked_vectors
 from npid_tf.checks import batch_checks
+from npid_tf.checks.arguments import one_of, part_of_one, seed_number, whole_number
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import one_of, part_of_one, seed_number, whole_number
-from npid_tf.training.initialization import INITIALIZERS
 
 ROWS_AT_ONCE = 65_536
+
+
+def _uniform(shape, seed):
+    limit = (3 / shape[1]) ** 0.5  # s = 1 / sqrt(d / 3): rows of about unit length
+    return tf.random.stateless_uniform(shape, seed, minval=-limit, maxval=limit)
+
+
+# Functions of a shape and a seed [2]; the bank normalizes what they give.
+INITIALIZERS = {"uniform": _uniform, "normal": tf.random.stateless_normal}
 
 
 @keras.saving.register_keras_serializable("npid_tf")

@@ -8,9 +8,9 @@ from npid_tf.banks.files import other_weights
 from npid_tf.banks.learned_rows import LearnedRows
 from npid_tf.banks.skipped_updates import skip_updates
 from npid_tf.checks import batch_checks
+from npid_tf.checks.arguments import INT64, whole_number
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import INT64, whole_number
 
 
 @keras.saving.register_keras_serializable("npid_tf")

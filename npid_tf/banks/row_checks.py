@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.checks.arguments import whole_number
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import whole_number
 
 
 def checked_rows(rows, first, weight, num_instances):

@@ -1,1 +1,1 @@
-"""What Keras's calls may be given, checked before anything is learned."""
+"""Checks of arguments and of batches, used by every room above."""

@@ -3,8 +3,8 @@
 import keras
 
 from npid_tf.backbones.resnet import batch_norm
+from npid_tf.checks.arguments import one_of, whole_number
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import one_of, whole_number
 
 # Mean and standard deviation of ImageNet's channels, as torchvision documents them.
 MEAN = (0.485, 0.456, 0.406)

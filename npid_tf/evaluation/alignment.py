@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from npid_tf.checks.arguments import whole_number
+from npid_tf.checks.vectors_and_labels import check_vectors
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import whole_number
-from npid_tf.evaluation.inputs import check_vectors
 
 NUM_PAIRS = 50_000
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npid_tf.evaluation.inputs import checked_labels, dense_labels
+from npid_tf.checks.vectors_and_labels import checked_labels, dense_labels
 
 
 def worst_classes(labels, predicted, num_classes):

@@ -3,9 +3,10 @@
 import numpy as np
 from scipy import stats
 
+from npid_tf.checks.vectors_and_labels import checked_labels, dense_labels
 from npid_tf.errors import UserError
-from npid_tf.evaluation.inputs import checked_labels, dense_labels
-from npid_tf.evaluation.knn import class_scores, nearest
+from npid_tf.search.nearest import nearest
+from npid_tf.search.votes import class_scores
 
 QUERIES_AT_ONCE = 256
 

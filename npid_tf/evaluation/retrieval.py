@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from npid_tf.evaluation.inputs import check_vectors, checked_labels
-from npid_tf.evaluation.knn import check_k, nearest
+from npid_tf.checks.vectors_and_labels import check_vectors, checked_labels
+from npid_tf.evaluation.knn import check_k
+from npid_tf.search.nearest import nearest
 
 # Similarities of a thread, in bytes: those of one query at least.
 SIMILARITY_BYTES = 32 << 20

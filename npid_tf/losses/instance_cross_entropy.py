@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from npid_tf.checks import batch_checks
+from npid_tf.checks.arguments import part_of_one
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import part_of_one
 from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
 

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from npid_tf.checks import batch_checks
+from npid_tf.checks.arguments import part_of_one
 from npid_tf.distribution import replicas
-from npid_tf.errors.arguments import part_of_one
 from npid_tf.losses.negatives import check_drawn_from, check_negatives
 from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature

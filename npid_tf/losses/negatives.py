@@ -19,9 +19,9 @@ sum over the shards is that of the one uniform draw, so no estimate is biased.
 import keras
 import tensorflow as tf
 
+from npid_tf.checks.arguments import INT64, whole_number
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import INT64, whole_number
 from npid_tf.losses.one_pass import sum_over_own_rows, sum_over_rows
 
 

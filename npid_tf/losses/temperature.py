@@ -1,7 +1,7 @@
 """The one check that all losses share."""
 
+from npid_tf.checks.arguments import is_real
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import is_real
 
 
 def check_temperature(temperature):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from npid_tf import optimizers
 from npid_tf.backbones import build_backbone
+from npid_tf.banks.placement import choose_placement
 from npid_tf.banks.recent_rows import build_rows
 from npid_tf.checkpoints.checkpoints import Checkpoints
 from npid_tf.checkpoints.files import leave, list_checkpoints
@@ -18,7 +19,6 @@ from npid_tf.data.sources.arrays import load_npz
 from npid_tf.data.sources.digits import load_digits
 from npid_tf.data.sources.image_folder import load_folder
 from npid_tf.data.sources.tfds import load_tfds
-from npid_tf.distribution.strategies import choose_placement
 from npid_tf.distribution.workers import is_multi_worker
 from npid_tf.encoders.encoder import build_encoder
 from npid_tf.errors import UserError

@@ -11,10 +11,10 @@ import tensorflow as tf
 from npid_tf.data.decode import decode
 from npid_tf.data.preprocess import preprocess_for_eval
 from npid_tf.errors import FileError, MissingPackageError, UserError
-from npid_tf.evaluation.knn import class_scores
 from npid_tf.files.checksums import check_sums, read_json, sums_of
 from npid_tf.files.formats import check_format, stamp
 from npid_tf.files.whole_files import write_whole
+from npid_tf.search.votes import class_scores
 
 DESCRIPTION = os.path.join("assets.extra", "npid_tf.json")
 REMEDY = "Restore it from a backup, or export again with `python -m npid_tf.export`."

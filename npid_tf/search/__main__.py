@@ -15,7 +15,7 @@ from npid_tf.reports.gallery import SIDE, write_gallery
 from npid_tf.runs import build
 from npid_tf.runs.command_line import run
 from npid_tf.saved_models.exported import describe_encoders, embed_files, load_encoder
-from npid_tf.search.live.files import read_contents
+from npid_tf.search.live.reader import read_contents
 from npid_tf.search.milvus.index import MilvusIndex, check_engine
 
 NO_IMAGE = np.zeros([1, 1, 3], np.uint8)

@@ -9,7 +9,7 @@ ROWS_AT_ONCE = 16_384
 def most_similar(queries, vectors, is_there, k):
     """The k most similar vectors of each query, the most similar first.
 
-    Like `npid_tf.evaluation.knn.nearest`, but leaves rows out, reads rows from a file,
+    Like `npid_tf.search.nearest.nearest`, but leaves rows out, reads rows from a file,
     needs no TensorFlow, and touches no setting of the process, so that many threads
     may search at once.
 

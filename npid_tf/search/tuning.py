@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from npid_tf.errors import UserError
-from npid_tf.evaluation.knn import nearest
+from npid_tf.search.nearest import nearest
 
 NUM_QUERIES = 1000
 # Similarities of equal vectors differ by rounding, in ScaNN's order of the sums and in

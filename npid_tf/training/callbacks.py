@@ -5,10 +5,10 @@ import time
 import keras
 import numpy as np
 
+from npid_tf.checks.arguments import positive_number, whole_number
 from npid_tf.distribution import workers
 from npid_tf.encoders.embed import embed
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import positive_number, whole_number
 from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.training.metrics_file import keep_epochs, write_line
 from npid_tf.training.stop_signals import NAMES, Remembered

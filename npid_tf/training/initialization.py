@@ -1,7 +1,6 @@
 """The first rows of a bank: random, or from a pass of the untrained encoder."""
 
 import numpy as np
-import tensorflow as tf
 
 from npid_tf.encoders.embed import check_indices, embed_batches
 from npid_tf.errors import UserError
@@ -43,12 +42,3 @@ def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
             f"{int(is_missing.sum())} of {bank.num_instances}."
         )
     bank.assign(vectors - vectors.mean(axis=0) if centred else vectors)
-
-
-def _uniform(shape, seed):
-    limit = (3 / shape[1]) ** 0.5  # s = 1 / sqrt(d / 3): rows of about unit length
-    return tf.random.stateless_uniform(shape, seed, minval=-limit, maxval=limit)
-
-
-# Functions of a shape and a seed [2]; the bank normalizes what they give.
-INITIALIZERS = {"uniform": _uniform, "normal": tf.random.stateless_normal}

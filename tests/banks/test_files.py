@@ -5,8 +5,8 @@ import pytest
 
 from npid_tf import LearnedRows, MemoryBank, RecentRows, ShardedMemoryBank
 from npid_tf.banks.files import other_weights, read_bank, write_bank
+from npid_tf.banks.refresh_neighbors import refresh_neighbors
 from npid_tf.distribution.strategies import build_strategy
-from npid_tf.training.refresh_neighbors import refresh_neighbors
 
 
 def make(bank_class, **arguments):

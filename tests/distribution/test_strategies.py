@@ -6,12 +6,10 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import MemoryBank, ShardedMemoryBank
+from npid_tf.banks import placement
+from npid_tf.banks.placement import choose_placement
 from npid_tf.distribution import strategies
-from npid_tf.distribution.strategies import (
-    build_local_strategy,
-    build_strategy,
-    choose_placement,
-)
+from npid_tf.distribution.strategies import build_local_strategy, build_strategy
 
 
 def test_auto_is_one_device_where_there_is_no_gpu():
@@ -86,7 +84,7 @@ def test_placements_by_name():
 
 
 def test_auto_shards_what_takes_more_than_a_quarter_of_a_device(monkeypatch):
-    monkeypatch.setattr(strategies, "device_memory", lambda strategy: 4 * 800)
+    monkeypatch.setattr(placement, "device_memory", lambda strategy: 4 * 800)
     two = build_strategy("mirrored")
     # 4 float32 a row: 50 rows are 800 bytes.
     assert choose_placement("auto", 50, 4, "float32", two) is MemoryBank
@@ -98,4 +96,4 @@ def test_auto_shards_what_takes_more_than_a_quarter_of_a_device(monkeypatch):
 
 def test_the_memory_of_a_machine_is_shared_by_its_devices():
     two = build_strategy("mirrored")
-    assert 1 << 28 < strategies.device_memory(two) < 1 << 44
+    assert 1 << 28 < placement.device_memory(two) < 1 << 44

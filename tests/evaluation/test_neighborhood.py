@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npid_tf.evaluation.knn import knn_accuracy, nearest
+from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.evaluation.neighborhood import (
     hubness,
     k_occurrences,
@@ -12,6 +12,7 @@ from npid_tf.evaluation.neighborhood import (
     vote,
     without_mirrored,
 )
+from npid_tf.search.nearest import nearest
 
 
 def unit_rows(num_rows, dim, seed=0):

@@ -23,8 +23,8 @@ from npid_tf.saved_models.exported import describe_encoders
 from npid_tf.saved_models.saved_model import check_model, describe_model
 from npid_tf.search.__main__ import search
 from npid_tf.search.index_files import write_ids
-from npid_tf.search.live.files import read_contents
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 from npid_tf.server.index_source import OwnIndex
 from npid_tf.server.models import Models
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from npid_tf.evaluation.knn import nearest
 from npid_tf.search import builder
 from npid_tf.search.builder import build_index, check_dtype, choose_settings
+from npid_tf.search.nearest import nearest
 from npid_tf.search.scann_index import load_index
 from npid_tf.search.tuning import Trials
 

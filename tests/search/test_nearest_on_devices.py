@@ -8,18 +8,20 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import LearnedRows
-from npid_tf.evaluation import knn
-from npid_tf.evaluation.knn import class_scores, knn_accuracy, nearest
+from npid_tf.banks.refresh_neighbors import refresh_neighbors
+from npid_tf.evaluation.knn import knn_accuracy
+from npid_tf.search import nearest as search
 from npid_tf.search import nearest_on_devices as knn_on_devices
-from npid_tf.training.refresh_neighbors import refresh_neighbors
+from npid_tf.search.nearest import nearest
+from npid_tf.search.votes import class_scores
 
 
 @pytest.fixture(params=[1, 2])
 def on_devices(monkeypatch, request):
     """Has `nearest` search on devices, in small chunks."""
     devices = [f"CPU:{i}" for i in range(request.param)]
-    monkeypatch.setattr(knn, "gpus", lambda: devices)
-    monkeypatch.setattr(knn, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(search, "gpus", lambda: devices)
+    monkeypatch.setattr(search, "ROWS_AT_ONCE", 7)
     monkeypatch.setattr(knn_on_devices, "QUERIES_AT_ONCE", 5)
 
 
@@ -49,7 +51,7 @@ def test_equals_the_search_on_cores(on_devices, monkeypatch):
     labels = random.integers(0, 4, 300)
     found = nearest(vectors[:20], vectors, 12)
     accuracy = knn_accuracy(vectors[:20], labels[:20], vectors, labels, (12,))
-    monkeypatch.setattr(knn, "gpus", list)
+    monkeypatch.setattr(search, "gpus", list)
     expected = nearest(vectors[:20], vectors, 12)
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
@@ -66,7 +68,7 @@ def test_all_devices_get_chunks_in_turn(on_devices, monkeypatch):
 
     monkeypatch.setattr(knn_on_devices, "_better", note)
     nearest(np.eye(3), np.ones([4 * 7, 3]), 2)
-    assert used == [str(i % len(knn.gpus())) for i in range(4)]
+    assert used == [str(i % len(search.gpus())) for i in range(4)]
 
 
 def test_products_are_not_rounded_to_tensor_float_32(on_devices, monkeypatch):

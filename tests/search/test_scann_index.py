@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from npid_tf.evaluation.knn import nearest
 from npid_tf.search.builder import build_index
+from npid_tf.search.nearest import nearest
 from npid_tf.search.scann_index import load_index
 
 

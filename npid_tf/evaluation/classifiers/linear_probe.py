@@ -9,9 +9,9 @@ import numpy as np
 import scipy.optimize
 from scipy.special import log_softmax
 
+from npid_tf.checks.vectors_and_labels import check_vectors, checked_labels
 from npid_tf.errors import UserError
 from npid_tf.evaluation.accuracy import count_hits
-from npid_tf.evaluation.inputs import check_vectors, checked_labels
 
 # Penalties that are tried, the strongest first: each starts where the last one ended.
 WEIGHT_DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)

@@ -5,8 +5,9 @@ import sys
 import keras
 import numpy as np
 
+from npid_tf.checks.arguments import whole_number
+from npid_tf.checks.vectors_and_labels import check_vectors
 from npid_tf.errors import UserError
-from npid_tf.errors.arguments import whole_number
 from npid_tf.evaluation.classifiers.svm import (
     COSTS,
     FOLDS,
@@ -14,7 +15,6 @@ from npid_tf.evaluation.classifiers.svm import (
     cross_validated,
     fit_svm,
 )
-from npid_tf.evaluation.inputs import check_vectors
 
 NUM_DRAWS = 5
 # One image of a class cannot be divided: there LIBLINEAR's default is taken.

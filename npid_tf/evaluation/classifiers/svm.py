@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.svm import LinearSVC
 
+from npid_tf.checks.vectors_and_labels import check_vectors, checked_labels
 from npid_tf.errors import UserError
-from npid_tf.evaluation.inputs import check_vectors, checked_labels
 
 COSTS = (1.0, 10.0, 100.0, *(0.5**exponent for exponent in range(4, 20)))
 FOLDS = 3

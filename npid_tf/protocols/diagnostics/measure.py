@@ -14,7 +14,6 @@ import numpy as np
 from npid_tf.data.sources.source import with_classes_of, without_classes
 from npid_tf.errors import UserError
 from npid_tf.evaluation.alignment import NUM_PAIRS, alignment, uniformity
-from npid_tf.evaluation.knn import nearest
 from npid_tf.evaluation.neighborhood import (
     hubness,
     k_occurrences,
@@ -29,6 +28,7 @@ from npid_tf.protocols.diagnostics.thumbnails import class_name, read_thumbnails
 from npid_tf.protocols.embeddings import embed_run, has_labels, sample_images
 from npid_tf.reports.projector import thumbnail_side, write_projector
 from npid_tf.runs import build
+from npid_tf.search.nearest import nearest
 
 NUM_NEIGHBORS = 10  # of hubness, pairs and page
 NUM_VIEWED = 5_000  # images of which two views are aligned, at most

@@ -246,17 +246,6 @@ class LiveFiles:
         return sorted(ids.difference(map(str, exported)))
 
 
-def read_contents(index_dir):
-    """The `LiveContents` of an index as they are now, changes included.
-
-    Reads beside a process that has it open, and changes no file.
-    Raises ValueError as `LiveIndex`.
-    """
-    from npid_tf.search.live.reader import LiveReader  # It reads by this module.
-
-    return LiveReader(index_dir).contents
-
-
 def _stat(path):
     try:
         status = os.stat(path)

@@ -130,3 +130,12 @@ def _read_on(loaded):
             contents.apply(decode(payload, contents.base.manifest["dim"]))
             num_records, size = num_records + 1, end
     return Loaded(files, contents, num_records, size)
+
+
+def read_contents(index_dir):
+    """The `LiveContents` of an index as they are now, changes included.
+
+    Reads beside a process that has it open, and changes no file.
+    Raises ValueError as `LiveIndex`.
+    """
+    return LiveReader(index_dir).contents

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf import NCE, NPID, SharedNegatives, build_encoder
+from npid_tf.banks.placement import PLACEMENTS
 from npid_tf.checkpoints.checkpoints import Checkpoints
-from npid_tf.distribution.strategies import PLACEMENTS
 from npid_tf.distribution.workers import is_chief
 from tests.distribution.programs.steps import strategy_of
 

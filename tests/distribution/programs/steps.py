@@ -29,8 +29,8 @@ from npid_tf import (
     build_encoder,
 )
 from npid_tf.backbones.resnet import batch_norm
+from npid_tf.banks.refresh_neighbors import refresh_neighbors
 from npid_tf.banks.sharded_bank import ShardedMemoryBank
-from npid_tf.training.refresh_neighbors import refresh_neighbors
 
 N = 51  # Not divisible by 2 or 4.
 BATCH = 12

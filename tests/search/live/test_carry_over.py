@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from npid_tf.search.live.base import build_base
-from npid_tf.search.live.files import read_contents
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 
 pytest.importorskip("scann")
 

@@ -10,8 +10,8 @@ import pytest
 from npid_tf.errors import UserError
 from npid_tf.saved_models.saved_model import check_model, read_description
 from npid_tf.search.live.base import BaseIndex
-from npid_tf.search.live.files import read_contents
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 from npid_tf.search.scann_index import load_index
 from npid_tf.server.models import Models, Servable
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from npid_tf.search.changes import make_upsert
-from npid_tf.search.live.files import LiveFiles, read_contents
+from npid_tf.search.live.files import LiveFiles
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 
 
 def names_in(directory):

@@ -13,8 +13,8 @@ from npid_tf.errors import FileError
 from npid_tf.files.folder_swap import standing
 from npid_tf.saved_models.export_folder import new_export
 from npid_tf.search.index_files import read_ids
-from npid_tf.search.live.files import read_contents
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 
 from npid_tf import __file__ as FILE
 from npid_tf.search.live import files as live_files
-from npid_tf.search.live.files import InUseError, read_contents
+from npid_tf.search.live.files import InUseError
 from npid_tf.search.live.index import LiveIndex, ReadOnlyError
+from npid_tf.search.live.reader import read_contents
 
 
 def replace_export(directory, make_index, **changed):

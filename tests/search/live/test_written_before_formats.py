@@ -14,8 +14,8 @@ import pytest
 
 from npid_tf.errors import UserError
 from npid_tf.saved_models.exported import describe_encoders
-from npid_tf.search.live.files import read_contents
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.search.live.reader import read_contents
 from npid_tf.search.scann_index import load_index
 
 pytest.importorskip("scann")

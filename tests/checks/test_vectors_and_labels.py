@@ -7,8 +7,10 @@ from npid_tf import KNNEvaluation
 from npid_tf.evaluation import alignment, retrieval
 from npid_tf.evaluation.classifiers import linear_probe, low_shot, svm
 from npid_tf.evaluation.confusions import worst_classes
-from npid_tf.evaluation.knn import class_scores, knn_accuracy, nearest
+from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.evaluation.neighborhood import vote
+from npid_tf.search.nearest import nearest
+from npid_tf.search.votes import class_scores
 
 RNG = np.random.default_rng(0)
 CENTRES = np.eye(4, 8)

@@ -1,4 +1,4 @@
-"""What evaluation is given, checked before it computes: vectors and labels."""
+"""Vectors and labels, checked before anything is computed of them."""
 
 import numpy as np
 

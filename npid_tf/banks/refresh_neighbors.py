@@ -5,7 +5,7 @@ import numpy as np
 
 from npid_tf.banks.memory_bank import ROWS_AT_ONCE
 from npid_tf.errors import UserError
-from npid_tf.evaluation.knn import nearest
+from npid_tf.search.nearest import nearest
 
 
 class RefreshNeighbors(keras.callbacks.Callback):

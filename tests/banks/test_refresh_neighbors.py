@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from npid_tf import LearnedRows
+from npid_tf.banks.refresh_neighbors import refresh_neighbors
 from npid_tf.distribution.strategies import build_strategy
-from npid_tf.training.refresh_neighbors import refresh_neighbors
 
 
 @pytest.mark.parametrize("strategy", ["one_device", "mirrored"])

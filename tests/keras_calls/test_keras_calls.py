@@ -19,10 +19,10 @@ from npid_tf import (
     StopOnNonFiniteLoss,
     build_encoder,
 )
+from npid_tf.banks.refresh_neighbors import refresh_neighbors
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.runs.build import build_model
 from npid_tf.runs.config import Config
-from npid_tf.training.refresh_neighbors import refresh_neighbors
 
 N = 20
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), np.uint8)

@@ -1,0 +1,1 @@
+"""What Keras's calls are given: the parts of a model, labels, batches, first steps."""
