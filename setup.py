@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 setup(
     name="npid_tf",
     version=re.search(
-        '__version__ = "(.+)"', Path("npid_tf/version.py").read_text(encoding="utf-8")
+        '__version__ = "(.+)"', Path("npid_tf/files/version.py").read_text(encoding="utf-8")
     )[1],
     description="Image embeddings without labels: NPID in TensorFlow and Keras 3.",
     long_description=Path("README.md").read_text(encoding="utf-8"),

@@ -8,7 +8,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from npid_tf import evaluate, export, search, train
+from npid_tf import evaluate, export, train
+from npid_tf.search import __main__ as search
 from npid_tf.data.sources.digits import load_digits
 
 SMOKE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "smoke.cfg"

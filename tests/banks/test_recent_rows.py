@@ -94,7 +94,7 @@ class Simulation:
 
 @pytest.mark.parametrize("chunk", [RECENT, 4], ids=["one_chunk", "chunks_of_4"])
 def test_equals_steps_of_all_rows_in_numpy(chunk, monkeypatch):
-    for module in ("learned_rows", "losses.one_pass"):
+    for module in ("banks.learned_rows", "losses.one_pass"):
         name = f"npid_tf.{module}.chunk_size"
         monkeypatch.setattr(name, lambda batch, rows: chunk)
     rows = make_rows()

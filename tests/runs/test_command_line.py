@@ -148,7 +148,7 @@ def endings(tmp_path_factory):
     codes = FAULTS | {name: code for name, (code, _) in MISTAKES.items()}
     codes |= {"ctrl_c": "throw(KeyboardInterrupt())", "fine": "0"}
     codes["warning"] = "warnings.warn('Odd pixels.')"
-    program = REPOSITORY / "tests" / "runs" / "endings.py"
+    program = REPOSITORY / "tests" / "support" / "endings.py"
     command = [sys.executable, program, folder, json.dumps(codes)]
     subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True)
     statuses = json.loads((folder / "statuses.json").read_text())
