@@ -7,7 +7,7 @@ FROM python:3.11-slim
 ARG EXTRAS=serving
 ENV PYTHONUNBUFFERED=1 NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /src
-COPY setup.py README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY npid_tf npid_tf
 COPY configs configs
 RUN pip install --no-cache-dir ".[${EXTRAS}]"

@@ -27,7 +27,7 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .
 
 # Addons stop at Python 3.11: on a newer one that extra installs nothing.
-$(VENV)/installed: setup.py
+$(VENV)/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet --editable ".[addons,serving,test]"

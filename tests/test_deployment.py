@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sysconfig
+import tomllib
 import venv
 
 import pytest
@@ -71,17 +72,17 @@ def test_what_the_image_is_made_of_exists_and_is_not_ignored():
     for source in sources:
         assert (REPOSITORY / source).exists()
         assert f"!{source}" in ignored
-    needed = {"setup.py", "README.md", "npid_tf", "configs"}  # setup.py reads them.
+    # What an installation reads.
+    needed = {"pyproject.toml", "setup.py", "README.md", "npid_tf", "configs"}
     assert needed <= sources
 
 
 def test_the_image_installs_extras_that_there_are():
-    setup = (REPOSITORY / "setup.py").read_text()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     text = (REPOSITORY / "Dockerfile").read_text()
     chosen = re.findall(r"EXTRAS=([\w,]+)", text)
     assert {"serving", "serving,gpu"} == set(chosen)
-    for extra in ("serving", "gpu"):
-        assert f'"{extra}": [' in setup
+    assert {"serving", "gpu"} <= set(project["optional-dependencies"])
 
 
 def test_all_files_start_programs_in_the_one_image():

@@ -1,3 +1,3 @@
-"""The package's version, which setup.py and every artifact carry."""
+"""The package's version, which pyproject.toml and every artifact read."""
 
 __version__ = "0.2.0"
