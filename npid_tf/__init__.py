@@ -1,48 +1,54 @@
-"""Image embeddings without labels: NPID in TensorFlow and Keras 3."""
+"""Image embeddings without labels: NPID in TensorFlow and Keras 3.
 
+The public names are imported when they are first used: `import npid_tf` alone, the
+client of a server and the search on one machine load neither TensorFlow nor Keras.
+To add a name: a line among the imports for editors, and one in `_HOMES`.
+"""
+
+import importlib
 import os
+import sys
+import types
+from typing import TYPE_CHECKING
 
-# Both are read when the libraries are first imported.
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-
-import keras
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "npid_tf needs Keras on TensorFlow. Received: the Keras backend "
-        f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
-    )
-
-from npid_tf.backbones import build_backbone
-from npid_tf.banks.learned_rows import LearnedRows
-from npid_tf.banks.memory_bank import MemoryBank
-from npid_tf.banks.recent_rows import RecentRows
-from npid_tf.banks.refresh_neighbors import RefreshNeighbors
-from npid_tf.banks.sharded_bank import ShardedMemoryBank
-from npid_tf.encoders.encoder import build_encoder
 from npid_tf.files.version import __version__
-from npid_tf.instance_classifier import InstanceClassifier
-from npid_tf.losses import (
-    NCE,
-    InstanceCrossEntropy,
-    NonparametricSoftmax,
-    PerSampleNegatives,
-    SampledSoftmax,
-    SharedNegatives,
-)
-from npid_tf.npid import NPID
-from npid_tf.training.callbacks import KNNEvaluation, StopOnNonFiniteLoss
-from npid_tf.training.initialization import initialize_by_forward_pass
+from npid_tf.keras_calls.registration import when_keras_is_loaded
+
+if TYPE_CHECKING:
+    from npid_tf.backbones import build_backbone
+    from npid_tf.banks.learned_rows import LearnedRows
+    from npid_tf.banks.memory_bank import MemoryBank
+    from npid_tf.banks.recent_rows import RecentRows
+    from npid_tf.banks.refresh_neighbors import RefreshNeighbors
+    from npid_tf.banks.sharded_bank import ShardedMemoryBank
+    from npid_tf.client import Client
+    from npid_tf.encoders.embed import embed
+    from npid_tf.encoders.encoder import build_encoder
+    from npid_tf.evaluation.knn import knn_accuracy
+    from npid_tf.instance_classifier import InstanceClassifier
+    from npid_tf.losses import (
+        NCE,
+        InstanceCrossEntropy,
+        NonparametricSoftmax,
+        PerSampleNegatives,
+        SampledSoftmax,
+        SharedNegatives,
+    )
+    from npid_tf.npid import NPID
+    from npid_tf.optimizers import Muon
+    from npid_tf.training.callbacks import KNNEvaluation, StopOnNonFiniteLoss
+    from npid_tf.training.initialization import initialize_by_forward_pass
 
 __all__ = [
     "NCE",
     "NPID",
+    "Client",
     "InstanceClassifier",
     "InstanceCrossEntropy",
     "KNNEvaluation",
     "LearnedRows",
     "MemoryBank",
+    "Muon",
     "NonparametricSoftmax",
     "PerSampleNegatives",
     "RecentRows",
@@ -54,5 +60,79 @@ __all__ = [
     "__version__",
     "build_backbone",
     "build_encoder",
+    "embed",
     "initialize_by_forward_pass",
+    "knn_accuracy",
 ]
+# The module of each name.
+_HOMES = {
+    "Client": "client",
+    "InstanceClassifier": "instance_classifier",
+    "InstanceCrossEntropy": "losses",
+    "KNNEvaluation": "training.callbacks",
+    "LearnedRows": "banks.learned_rows",
+    "MemoryBank": "banks.memory_bank",
+    "Muon": "optimizers",
+    "NCE": "losses",
+    "NPID": "npid",
+    "NonparametricSoftmax": "losses",
+    "PerSampleNegatives": "losses",
+    "RecentRows": "banks.recent_rows",
+    "RefreshNeighbors": "banks.refresh_neighbors",
+    "SampledSoftmax": "losses",
+    "ShardedMemoryBank": "banks.sharded_bank",
+    "SharedNegatives": "losses",
+    "StopOnNonFiniteLoss": "training.callbacks",
+    "build_backbone": "backbones",
+    "build_encoder": "encoders.encoder",
+    "embed": "encoders.embed",
+    "initialize_by_forward_pass": "training.initialization",
+    "knn_accuracy": "evaluation.knn",
+}
+# All layers, models and optimizers that a file of `keras.Model.save` may hold.
+_REGISTERED = ("backbones", "losses", "npid", "instance_classifier", "optimizers")
+_REGISTERED_BANKS = ("memory_bank", "sharded_bank", "learned_rows", "recent_rows")
+
+
+class _Package(types.ModuleType):
+    """A package whose function `embed` stays when its program `embed.py` is imported:
+    Python would put that module in the function's place."""
+
+    def __setattr__(self, name, value):
+        if not (name in _HOMES and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        module = importlib.import_module(f"npid_tf.{_HOMES[name]}")
+        value = globals()[name] = getattr(module, name)
+        return value
+    if _is_room(name):  # `npid_tf.losses` needs no import of its own.
+        return importlib.import_module(f"npid_tf.{name}")
+    raise AttributeError(
+        f"module 'npid_tf' has no attribute {name!r}. Known: {', '.join(__all__)}."
+    )
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+def _is_room(name):
+    return any(os.path.isfile(os.path.join(p, name, "__init__.py")) for p in __path__)
+
+
+def _register():
+    from npid_tf.checks.keras_backend import is_tensorflow
+
+    if is_tensorflow():  # Otherwise the first layer that is asked for says so.
+        for name in (*_REGISTERED, *(f"banks.{bank}" for bank in _REGISTERED_BANKS)):
+            importlib.import_module(f"npid_tf.{name}")
+
+
+sys.modules[__name__].__class__ = _Package
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # Keras reads it when it loads.
+if sys.argv[:1] == ["-m"]:  # `python -m npid_tf.train`: a program's output is ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+when_keras_is_loaded(_register)

@@ -14,8 +14,10 @@ import threading
 import keras
 import tensorflow as tf
 
+from npid_tf.checks.keras_backend import check_backend
 from npid_tf.errors import UserError
 
+check_backend()  # Here, since every layer imports this module.
 NAME = "npid_tf_check"  # Of the assertions in a graph.
 _place = threading.local()  # Replicas are traced in threads of their own.
 

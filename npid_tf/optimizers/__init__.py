@@ -3,7 +3,10 @@
 import keras
 from keras import ops
 
+from npid_tf.checks.keras_backend import check_backend
 from npid_tf.errors import UserError
+
+check_backend()
 
 
 @keras.saving.register_keras_serializable("npid_tf")

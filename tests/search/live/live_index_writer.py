@@ -1,16 +1,12 @@
-"""Changes a live index until it is killed: `live_index_writer.py INDEX FIRST LAST`.
+"""Changes a live index until it is killed: `live_index_writer INDEX FIRST LAST`.
 
-Writes a line to standard output after each change that was acknowledged. Of the
-package it imports only what the index needs: no TensorFlow, which takes seconds.
+Writes a line to standard output after each change that was acknowledged.
 """
 
-import pathlib
 import sys
-import types
 
 import numpy as np
 
-SOURCE = pathlib.Path(__file__).resolve().parents[3] / "npid_tf"
 DIM = 8
 
 
@@ -36,10 +32,8 @@ def apply(number, items):
 
 
 def main(directory, first, last):
-    package = types.ModuleType("npid_tf")
-    package.__path__ = [str(SOURCE)]
     # Without ScaNN a compaction is short, and there are many to be killed in.
-    sys.modules.update(npid_tf=package, scann=None, tensorflow=None)
+    sys.modules.update(scann=None, tensorflow=None)
     from npid_tf.search.live import index as live_index
 
     live_index.COMPACT_AFTER = 20

@@ -1,6 +1,5 @@
 """Every acknowledged change survives SIGKILL, and none is there by half."""
 
-import importlib.util
 import os
 import pathlib
 import random
@@ -9,24 +8,17 @@ import sys
 import time
 
 import numpy as np
-import pytest
 
 from npid_tf.search.live.index import LiveIndex
+from tests.search.live import live_index_writer as writer
 
 # All takes minutes: KILLS=20 CHANGES=5000 pytest \
 # tests/search/live/test_index_crashes.py
 SEED = int(os.environ.get("SEED", "0"))
 KILLS = int(os.environ.get("KILLS", "2"))
 CHANGES = int(os.environ.get("CHANGES", "300"))
-WRITER = pathlib.Path(__file__).with_name("live_index_writer.py")
-
-
-@pytest.fixture(scope="module")
-def writer():
-    spec = importlib.util.spec_from_file_location("live_index_writer", WRITER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+WRITER = "tests.search.live.live_index_writer"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
 def run_and_kill(directory, first, kill_after):
@@ -34,8 +26,10 @@ def run_and_kill(directory, first, kill_after):
 
     Returns the number after the last change that it acknowledged.
     """
-    command = [sys.executable, str(WRITER), directory, str(first), str(CHANGES)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", WRITER, directory, str(first), str(CHANGES)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
     done = first
     for line in process.stdout:
         done = int(line) + 1
@@ -74,7 +68,7 @@ def assert_searches(index, items):
     np.testing.assert_allclose(similarities, expected, atol=1e-5)
 
 
-def test_acknowledged_changes_survive_being_killed(make_index, unit_vectors, writer):
+def test_acknowledged_changes_survive_being_killed(make_index, unit_vectors):
     directory = make_index(20)
     items = {str(n): (vector, None) for n, vector in enumerate(unit_vectors(20))}
     print(f"Kills by SEED={SEED}.")
