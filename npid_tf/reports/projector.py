@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format
 from tensorboard.plugins import projector
 
 from npid_tf.errors import UserError
@@ -57,9 +56,7 @@ def write_projector(directory, embeddings, metadata, thumbnails):
     embedding.metadata_path = "metadata.tsv"
     embedding.sprite.image_path = "sprite.png"
     embedding.sprite.single_image_dim.extend([thumbnails.shape[2], thumbnails.shape[1]])
-    path = os.path.join(directory, "projector_config.pbtxt")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text_format.MessageToString(config))
+    projector.visualize_embeddings(os.fspath(directory), config)
 
 
 def make_sprite(thumbnails):

@@ -11,7 +11,7 @@ from npid_tf.data.decode import decode, pixels
 from npid_tf.data.shrink import shrink
 from npid_tf.errors import UserError
 from npid_tf.errors.printable import printable
-from npid_tf.reports.gallery import SIDE, write_gallery
+from npid_tf.reports.html import SIDE, write_gallery
 from npid_tf.runs import build
 from npid_tf.runs.command_line import run
 from npid_tf.saved_models.exported import describe_encoders, embed_files, load_encoder

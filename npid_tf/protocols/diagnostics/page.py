@@ -6,8 +6,7 @@ from sklearn.metrics import confusion_matrix
 from npid_tf.evaluation.confusions import worst_classes
 from npid_tf.protocols.diagnostics.thumbnails import Shown, class_name
 from npid_tf.protocols.embeddings import sample_images
-from npid_tf.reports.plots import draw_confusion, draw_points, tsne
-from npid_tf.reports.report import (
+from npid_tf.reports.html import (
     image_row,
     page,
     paragraph,
@@ -15,6 +14,7 @@ from npid_tf.reports.report import (
     side_by_side,
     table,
 )
+from npid_tf.reports.plots import draw_confusion, draw_points, tsne
 
 NUM_QUERIES = 12
 NUM_NEIGHBORS = 8  # shown of a query

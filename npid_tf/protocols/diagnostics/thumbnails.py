@@ -45,7 +45,7 @@ class Shown:
         return None if self._source.labels is None else self._source.labels[index]
 
     def figure(self, index, note="", kind=""):
-        """(caption, image, alternative text, kind) for `report.image_row`."""
+        """(caption, image, alternative text, kind) for `html.image_row`."""
         name = f"{self._name} {index}"
         if self._source.paths is not None:
             name = self._source.paths[index]

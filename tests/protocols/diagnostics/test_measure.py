@@ -18,7 +18,7 @@ from npid_tf.protocols.diagnostics.measure import (
     look_at_training,
     measure,
 )
-from npid_tf.reports import report
+from npid_tf.reports import html
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -227,7 +227,7 @@ def test_axe_finds_nothing_that_keeps_someone_from_reading_it(browser, directory
 
 def test_pairs_of_one_name_are_no_fault_for_axe(browser, tmp_path):
     image = np.zeros([8, 8, 3], np.uint8)
-    row = report.image_row("Pair 1, similarity 1.0000", [("a", image, "Black", "")])
+    row = html.image_row("Pair 1, similarity 1.0000", [("a", image, "Black", "")])
     path = tmp_path / "report.html"
-    path.write_text(report.page("Report", "Of pairs", {"Pairs": [row, row]}))
+    path.write_text(html.page("Report", "Of pairs", {"Pairs": [row, row]}))
     assert_axe_finds_nothing(browser, path)
