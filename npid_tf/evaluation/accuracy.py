@@ -1,4 +1,9 @@
-"""Top-1 and top-5 accuracy of class scores."""
+"""Top-1 and top-5 accuracy of class scores.
+
+Ours, and not scikit-learn's `top_k_accuracy_score`: that one needs all scores at once
+and lets the higher of equal classes lead, so that a network whose scores are all equal
+would be right about the last class. Here the lower class leads, as in `argmax`.
+"""
 
 import numpy as np
 

@@ -25,6 +25,7 @@ def one_vs_rest(labels, num_classes):
     Raises ValueError for labels that are no class.
     """
     labels = checked_labels(labels, "labels", num_classes)
+    # Not `label_binarize`: it has one column, not two, for two classes.
     return (labels[:, None] == np.arange(num_classes)).astype(np.int8)
 
 
@@ -34,6 +35,7 @@ def unit(vectors):
 
     Raises ValueError where they are not finite.
     """
+    # Not scikit-learn's `normalize`: it takes lengths below 2e-15 for zero.
     check_vectors(np.asarray(vectors), "vectors")
     norms = np.linalg.norm(np.asarray(vectors, np.float64), axis=1, keepdims=True)
     longest = min(1.0, norms.max(initial=0.0)) or 1.0
