@@ -3,7 +3,8 @@
 In: `python -m npid_tf.convert --input=FILE --source=lemniscate --backbone=resnet50
 --image_size=224 --dataset=folder:PHOTOS --workdir=DIR`. DIR becomes a run that
 `evaluate` and `export` read and that `train` goes on with.
-Out: `python -m npid_tf.convert --flagfile=DIR/flags.cfg --output=FILE.npz`.
+Out: `python -m npid_tf.convert --flagfile=DIR/flags.cfg --output=FILE.safetensors`
+(or .npz, or .pth for `torch.load`).
 """
 
 import dataclasses

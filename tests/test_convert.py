@@ -79,12 +79,13 @@ def test_the_way_out_and_back_is_exact(written, into, parse, capsys, tmp_path):
     expected, _ = embeddings_of(first)
     np.testing.assert_array_equal(embeddings, expected)
     np.testing.assert_allclose(bank, expected, atol=1e-6)
-    again = dataclasses.replace(run, output=str(tmp_path / "out.pth"))
-    main(again, [])
-    arrays = read_file(again.output)
-    assert arrays.keys() == written[1].keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, written[1][name])
+    for ending in ("pth", "safetensors"):
+        again = dataclasses.replace(run, output=str(tmp_path / f"out.{ending}"))
+        main(again, [])
+        arrays = read_file(again.output)
+        assert arrays.keys() == written[1].keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, written[1][name])
 
 
 def test_training_goes_on_from_converted_weights(written, into, parse):

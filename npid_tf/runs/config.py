@@ -179,12 +179,14 @@ class Config:
     transfer_steps: int = _flag(24_000, "Steps of fine-tuning")
     transfer_learning_rate: float = _flag(1e-4, "Peak learning rate of fine-tuning")
     # convert
-    input: str | None = _flag(None, "convert: checkpoint to read, .pth, .tar or .npz")
+    input: str | None = _flag(
+        None, "convert: checkpoint to read, .pth, .tar, .safetensors or .npz"
+    )
     source: str = _flag(
         "lemniscate", "convert: wrote it: lemniscate, mmselfsup, moco, torchvision, ..."
     )
     output: str | None = _flag(
-        None, "convert: write the workdir's encoder to this .npz or .pth"
+        None, "convert: write the workdir's encoder to this .npz, .safetensors or .pth"
     )
     # serve
     host: str = _flag("127.0.0.1", "serve: address to listen at; 0.0.0.0 is all")

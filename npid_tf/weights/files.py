@@ -1,4 +1,8 @@
-"""Files of named arrays: PyTorch's checkpoints, without PyTorch, and .npz."""
+"""Files of named arrays: PyTorch's checkpoints, without PyTorch, safetensors and .npz.
+
+Not `torch.load(weights_only=True)`: PyTorch takes 200 MB to 2 GB, and refuses the
+authors' checkpoints, whose bank lies in a pickled module.
+"""
 
 import io
 import math
@@ -8,10 +12,11 @@ import struct
 import zipfile
 
 import numpy as np
+import safetensors.numpy
 
 from npid_tf.errors import UserError
 from npid_tf.files.whole_files import open_whole
-from npid_tf.weights.pickle_arrays import pickle_arrays
+from npid_tf.weights.pickle_arrays import write_pth
 from npid_tf.weights.unpickle import RestrictedUnpickler
 
 # The first two pickles of a file that PyTorch before 1.6 wrote.
@@ -21,8 +26,8 @@ _LEGACY_HEADER = (0x1950A86A20F9469CFC6C, 1001)
 def read_file(path):
     """What a checkpoint holds: dicts, lists, numbers, arrays and Placeholders.
 
-    path: .npz, or a file that `torch.save` wrote in any version from 0.3 on. Arrays
-    are read-only.
+    path: .npz, .safetensors, or a file that `torch.save` wrote in any version from 0.3
+    on. Arrays are not to be written to.
     Raises ValueError where it is none, or where it asks for functions to be run.
     """
     if not os.path.isfile(path):
@@ -32,8 +37,8 @@ def read_file(path):
             refused, content = _read(file)
     except Exception as error:  # A damaged pickle can raise anything.
         raise UserError(
-            f"{path} is no checkpoint that PyTorch wrote, and no .npz of arrays, or it "
-            f"is damaged: {type(error).__name__}: {error}."
+            f"{path} is no checkpoint that PyTorch wrote, no .safetensors and no .npz "
+            f"of arrays, or it is damaged: {type(error).__name__}: {error}."
         ) from error
     if refused:
         raise UserError(
@@ -45,6 +50,9 @@ def read_file(path):
 
 
 def _read(file):
+    # The size of its header, and then JSON; no pickle has a brace there.
+    if file.read(9)[8:] == b"{":
+        return [], safetensors.numpy.load_file(file.name)
     if not zipfile.is_zipfile(file):
         file.seek(0)
         return _read_legacy(file)
@@ -148,14 +156,16 @@ def _read_legacy(file):
 
 
 def write_file(path, arrays):
-    """Writes {name: float32 array} as an .npz, or as a .pth that `torch.load` reads.
+    """Writes {name: float32 array, C-contiguous} as the ending of the path says.
 
     Written beside its place and renamed. Raises ValueError for another ending.
     """
-    writers = {".npz": _write_npz, ".pth": _write_zip}
-    write = writers.get(os.path.splitext(path)[1])
+    write = WRITERS.get(os.path.splitext(path)[1])
     if write is None:
-        raise UserError(f"`output` must end in .npz or .pth. Received: {path}.")
+        *endings, last = WRITERS
+        raise UserError(
+            f"`output` must end in {', '.join(endings)} or {last}. Received: {path}."
+        )
     with open_whole(path, "wb") as file:
         write(file, arrays)
 
@@ -164,10 +174,12 @@ def _write_npz(file, arrays):
     np.savez(file, **arrays)
 
 
-def _write_zip(file, arrays):
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("archive/data.pkl", pickle_arrays(arrays))
-        archive.writestr("archive/byteorder", "little")
-        for key, array in enumerate(arrays.values()):
-            archive.writestr(f"archive/data/{key}", array.tobytes())
-        archive.writestr("archive/version", "3\n")
+def _write_safetensors(file, arrays):
+    file.write(safetensors.numpy.save(arrays))
+
+
+WRITERS = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".pth": write_pth,  # `torch.load` reads it.
+}

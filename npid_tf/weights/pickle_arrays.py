@@ -1,13 +1,27 @@
-"""The pickle of a PyTorch state dict, written without PyTorch."""
+"""A PyTorch state dict, written without PyTorch: a pickle and the values beside it.
+
+For programs that know `torch.load` and no safetensors.
+"""
 
 import pickle
 import struct
+import zipfile
 
 _FUNCTION = {
     "dict": b"ccollections\nOrderedDict\n",
     "tensor": b"ctorch._utils\n_rebuild_tensor_v2\n",
     "storage": b"ctorch\nFloatStorage\n",
 }
+
+
+def write_pth(file, arrays):
+    """Writes {name: float32 array, C-contiguous} to a binary file, for `torch.load`."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle_arrays(arrays))
+        archive.writestr("archive/byteorder", "little")
+        for key, array in enumerate(arrays.values()):
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+        archive.writestr("archive/version", "3\n")
 
 
 def pickle_arrays(arrays):

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from npid_tf.weights.files import read_file, write_file
 from tests.support.networks import import_beside_tensorflow
@@ -120,9 +121,30 @@ def test_npz_files_are_read_and_pickles_in_them_are_not(tmp_path):
         read_file(path)
 
 
+def test_safetensors_are_written_and_read_and_are_the_library_s(tmp_path):
+    path = str(tmp_path / "file.safetensors")
+    write_file(path, ARRAYS)
+    check_arrays(read_file(path))
+    check_arrays(safetensors.numpy.load_file(path))
+    assert os.listdir(tmp_path) == ["file.safetensors"]
+    whole = (tmp_path / "file.safetensors").read_bytes()
+    for length in (9, 40, len(whole) - 1):
+        (tmp_path / "file.safetensors").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"file\.safetensors is no checkpoint"):
+            read_file(path)
+
+
+def test_safetensors_of_bfloat16_are_read(tmp_path):
+    path = str(tmp_path / "file.safetensors")
+    array = np.arange(6).astype("bfloat16").reshape(2, 3)
+    safetensors.numpy.save_file({"weight": array}, path)
+    np.testing.assert_array_equal(read_file(path)["weight"].astype("float32"), array)
+
+
 def test_other_endings_and_missing_files_are_told(tmp_path):
     with pytest.raises(
-        ValueError, match=r"must end in \.npz or \.pth\. Received: a\.h5"
+        ValueError,
+        match=r"must end in \.npz, \.safetensors or \.pth\. Received: a\.h5",
     ):
         write_file("a.h5", ARRAYS)
     with pytest.raises(ValueError, match=r"^No file .*nowhere\.pth\.$"):

@@ -51,6 +51,11 @@ def torch_zip(data):
     return zipped({"a/data.pkl": data, "a/byteorder": "little"})
 
 
+def safetensors(**tensor):
+    header = json.dumps({"a": {"dtype": "F32", **tensor}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(4)
+
+
 def by(write, content, path):
     write(path, content)
     return path.read_bytes()
@@ -86,6 +91,11 @@ def hostile_files(path):
             {"a.npy": npy((2**26,), bytes(2**28))}, zipfile.ZIP_DEFLATED
         ),
         "pickle_bomb": zipped({"a/data.pkl": bytes(2**28)}, zipfile.ZIP_DEFLATED),
+        "safetensors_header": struct.pack("<Q", 2**40) + b"{}",
+        "safetensors_long_header": struct.pack("<Q", 90_000_000) + b"{}",
+        "safetensors_shape": safetensors(shape=[2**40], data_offsets=[0, 2**42]),
+        "safetensors_offsets": safetensors(shape=[1], data_offsets=[2**40, 2**40 + 4]),
+        "safetensors_deep": struct.pack("<Q", 10**5) + b'{"a":' + b"[" * (10**5 - 5),
         "nothing": b"",
         "deep": torch_zip(b"(" * 10**5 + b"."),
     }
