@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     )
     from npid_tf.npid import NPID
     from npid_tf.optimizers import Muon
+    from npid_tf.search.built_index import build_index
+    from npid_tf.search.live.index import LiveIndex
+    from npid_tf.search.live.open import load_index
     from npid_tf.training.callbacks import KNNEvaluation, StopOnNonFiniteLoss
     from npid_tf.training.initialization import initialize_by_forward_pass
 
@@ -47,6 +50,7 @@ __all__ = [
     "InstanceCrossEntropy",
     "KNNEvaluation",
     "LearnedRows",
+    "LiveIndex",
     "MemoryBank",
     "Muon",
     "NonparametricSoftmax",
@@ -60,9 +64,11 @@ __all__ = [
     "__version__",
     "build_backbone",
     "build_encoder",
+    "build_index",
     "embed",
     "initialize_by_forward_pass",
     "knn_accuracy",
+    "load_index",
 ]
 # The module of each name.
 _HOMES = {
@@ -71,6 +77,7 @@ _HOMES = {
     "InstanceCrossEntropy": "losses",
     "KNNEvaluation": "training.callbacks",
     "LearnedRows": "banks.learned_rows",
+    "LiveIndex": "search.live.index",
     "MemoryBank": "banks.memory_bank",
     "Muon": "optimizers",
     "NCE": "losses",
@@ -85,9 +92,11 @@ _HOMES = {
     "StopOnNonFiniteLoss": "training.callbacks",
     "build_backbone": "backbones",
     "build_encoder": "encoders.encoder",
+    "build_index": "search.built_index",
     "embed": "encoders.embed",
     "initialize_by_forward_pass": "training.initialization",
     "knn_accuracy": "evaluation.knn",
+    "load_index": "search.live.open",
 }
 # All layers, models and optimizers that a file of `keras.Model.save` may hold.
 _REGISTERED = ("backbones", "losses", "npid", "instance_classifier", "optimizers")

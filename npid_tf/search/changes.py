@@ -114,15 +114,25 @@ def check_ids(ids):
     return ids
 
 
-def check_embeddings(embeddings, dim):
-    """float32 [num_items, dim] of embeddings.
+def check_embeddings(embeddings, dim=None):
+    """float32 [num_items, dim] of embeddings; dim: that of the index, None: any.
 
     Raises ValueError for another shape, NaN, infinity, or vectors that are not of unit
     length. They are refused, not normalized: they come from another encoder, or from
     before its normalization, and their similarities would mean nothing.
     """
-    vectors = np.array(embeddings, np.float32, order="C")  # As ScaNN wants it.
-    if vectors.ndim != 2 or vectors.shape[1] != dim:
+    try:
+        vectors = np.array(embeddings, np.float32, order="C")  # As ScaNN wants it.
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"Embeddings must be numbers [num_items, dim]. Received: {error}."
+        ) from error
+    if dim is None and vectors.ndim != 2:
+        raise UserError(
+            "Embeddings must be numbers [num_items, dim]. Received the shape "
+            f"{list(vectors.shape)}."
+        )
+    if dim is not None and (vectors.ndim != 2 or vectors.shape[1] != dim):
         raise UserError(
             f"The index holds embeddings of {dim} dimensions: expected the shape "
             f"[num_items, {dim}]. Received: {list(vectors.shape)}."

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 
+from npid_tf.checks.arguments import whole_number
 from npid_tf.errors import FileError, UserError
 from npid_tf.search import changes
 from npid_tf.search.live.base import BaseIndex, build_base
@@ -13,6 +14,7 @@ from npid_tf.search.live.contents import LiveContents
 from npid_tf.search.live.files import LiveFiles, ReadOnlyFolderError
 from npid_tf.search.live.reader import LiveReader, load
 from npid_tf.search.live.write_ahead_log import WriteAheadLog, read
+from npid_tf.search.neighbors import Neighbors
 
 # Added items are compared one by one, and items gone are skipped: beyond so many, or a
 # twentieth of the items, both become part of a new base.
@@ -144,19 +146,17 @@ class LiveIndex:
             k: neighbors; all items are returned where there are fewer.
 
         Returns:
-            (ids, similarities, exact): a list of str for each embedding, float32 [n,
-            min(k, items)], and whether every item was compared with it; if not, with
-            the recall that `stats` tells.
+            `Neighbors`: (ids, similarities, exact). Where it is not exact, `stats`
+            tells the recall.
 
         Raises:
             ValueError: for embeddings that are not finite, of unit length and of the
                 index's dimension.
         """
-        if k < 1:
-            raise UserError(f"`k` must be at least 1. Received: {k}.")
+        k = whole_number("k", k, 1)
         contents = self._now()
         queries = changes.check_embeddings(embeddings, contents.base.manifest["dim"])
-        return contents.search(queries, k)
+        return Neighbors(*contents.search(queries, k))
 
     def upsert(self, ids, embeddings, labels=None):
         """Adds items, or replaces those with the same ids: all of them, or none.
