@@ -3,7 +3,8 @@
 import itertools
 
 from npid_tf.errors import FileError, UnavailableError
-from npid_tf.search.live.index import LiveIndex, ReadOnlyError
+from npid_tf.search.changes import check_ids
+from npid_tf.search.live.index import ReadOnlyError
 from npid_tf.server.limits import RequestError, abridged
 from npid_tf.server.training_images import TrainingImages
 
@@ -21,16 +22,6 @@ class Collection:
         self.images = TrainingImages(source)
         self._replaced = set()  # Ids that stand for another image than in training.
 
-    def engine(self):
-        """What answers: scann, exact (where ScaNN is not to be had) or milvus."""
-        if isinstance(self.index, LiveIndex):
-            return self.index.stats()["engine"]
-        return "milvus"  # Its `stats` counts all items.
-
-    def read_only(self):
-        """Whether its index takes no changes, as that of a folder one may only read."""
-        return isinstance(self.index, LiveIndex) and self.index.read_only
-
     def check_encoder(self, encoder):
         """Raises RequestError where another encoder than this made the index."""
         if encoder.encoder_hash != self.index.encoder_hash:
@@ -43,13 +34,12 @@ class Collection:
 
     def check_available(self):
         """Raises RequestError where what holds the index does not answer now."""
-        why_down = getattr(self.index, "why_down", None)  # A LiveIndex is here.
-        if why_down is not None:
-            raise RequestError(503, why_down)
+        if self.index.why_down is not None:
+            raise RequestError(503, self.index.why_down)
 
     def embeddings(self, names):
         """float32 [num_names, dim]. Raises RequestError for an unknown id."""
-        known = self._known_labels(names)
+        known = self.index.known_labels(names)
         for name in names:
             if name not in known:
                 raise _unknown(name)
@@ -74,12 +64,12 @@ class Collection:
 
     def delete(self, name):
         """Takes an item out of the index. Raises RequestError for an unknown id."""
-        if isinstance(self.index, LiveIndex):
-            self.check_known(name)
-        elif not name:
-            raise _unknown(name)
-        # Milvus looks itself, and sees what others have just added.
         try:
+            check_ids([name])
+        except ValueError:
+            raise _unknown(name) from None
+        try:
+            # The index itself counts: Milvus sees there what others have just added.
             num_gone = self.index.delete([name])
         except ReadOnlyError as error:
             raise RequestError(403, str(error)) from None
@@ -121,7 +111,7 @@ class Collection:
 
     def describe(self, names):
         """For each id a dict of id, label, and whether it has a thumbnail."""
-        label_of = self._known_labels(names)
+        label_of = self.index.known_labels(names)
         return [
             {
                 "id": name,
@@ -130,13 +120,6 @@ class Collection:
             }
             for name in names
         ]
-
-    def _known_labels(self, names):
-        """{id: its label or None} of those in the index."""
-        if not isinstance(self.index, LiveIndex):
-            return self.index.known_labels(names)
-        labels = zip(names, self.index.labels(names), strict=True)
-        return {name: label for name, label in labels if name in self.index}
 
     def has_thumbnail(self, name):
         """Whether an item is one of the training images, as it was in training."""
@@ -154,10 +137,8 @@ class Collection:
 
     def page(self, offset, limit):
         """(`describe` of items from offset on, at most limit; how many there are)."""
-        if isinstance(self.index, LiveIndex):
-            names = self.index.ids()
-        else:  # Milvus has no order: those known here.
-            names = self.images.names()
+        # Where there is no order, those known here: pages would not follow each other.
+        names = self.index.ids() if self.index.has_order else self.images.names()
         return self.describe(names[offset : offset + limit]), len(names)
 
 

@@ -101,7 +101,7 @@ class Service:
     def read_only(self):
         """Whether changes are refused."""
         is_open = self._collection is not None
-        return self._read_only or (is_open and self._collection.read_only())
+        return self._read_only or (is_open and self._collection.index.read_only)
 
     def check_may_change(self):
         """Raises RequestError where changes are refused."""
@@ -160,7 +160,7 @@ class Service:
         )
         return {
             "results": results,
-            "engine": collection.engine(),
+            "engine": collection.index.engine,
             "exact": exact,
             "encoder_version": encoder.version,
         }

@@ -96,7 +96,7 @@ def test_the_index_of_another_encoder_is_refused(collection, exported):
 def test_an_index_that_is_only_read_refuses_changes_with_403(collection):
     directory = collection.index._files.index_dir
     reader = Collection(LiveIndex(directory, read_only=True), None)
-    assert reader.read_only() and not collection.read_only()
+    assert reader.index.read_only and not collection.index.read_only
     for change in (
         lambda: reader.upsert(["a"], unit(1), [None]),
         lambda: reader.delete("7"),

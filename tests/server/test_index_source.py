@@ -34,7 +34,7 @@ def test_the_own_index_opens_again_when_another_took_its_place(exported, export_
     with pytest.raises(RequestError, match="closed"):
         first.upsert(["x"], vector, None)
     assert first.search(vector, 1, -1.0) == second.search(vector, 1, -1.0)
-    assert second.engine() == "scann"
+    assert second.index.engine == "scann"
     assert "7" in second.images
     second.index.close()
 
@@ -56,7 +56,7 @@ def test_the_index_in_milvus_is_that_of_the_newest_encoder(export_dir, tmp_path)
         [{"id": "5", "label": None, "has_thumbnail": False, "similarity": 1.0}],
         True,
     )
-    assert collection.engine() == "milvus"
+    assert collection.index.engine == "milvus"
     assert collection.page(0, 5) == ([], 0)  # Without a source none is known here.
     collection.upsert(["new"], vectors[:1], ["x"])
     assert collection.describe(["new"])[0]["label"] == "x"

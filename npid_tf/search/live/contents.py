@@ -71,9 +71,23 @@ class LiveContents:
         """The label of each id, None where it has none or is not there."""
         return [self._label(self._place_of.get(name)) for name in ids]
 
+    def known_labels(self, ids):
+        """{id: its label or None} of those ids that are there."""
+        places = {name: self._place_of.get(name) for name in ids}
+        return {
+            name: self._label(place)
+            for name, place in places.items()
+            if place is not None
+        }
+
     def embeddings(self, ids):
         """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
         return self.vectors_at(np.array([self._place(name) for name in ids], np.int64))
+
+    @property
+    def engine(self):
+        """What answers: scann, or exact where ScaNN is not to be had."""
+        return "exact" if self.base.scann is None else "scann"
 
     def num_changes(self):
         """(items added since, items of the base gone): what a search does besides."""
@@ -87,7 +101,7 @@ class LiveContents:
             "items": len(self),
             "dim": self.base.manifest["dim"],
             "encoder_hash": self.base.manifest["encoder_hash"],
-            "engine": "exact" if self.base.scann is None else "scann",
+            "engine": self.engine,
             "why_exact": self.base.why_exact,
             "exact": self.base.is_exact,
             "settings": self.base.manifest["settings"],

@@ -28,6 +28,9 @@ class ReadOnlyError(UserError):
 class LiveIndex:
     """The index of an export, and all changes made to it since.
 
+    `MilvusIndex` has the same methods: what searches or serves an index need not know
+    which of the two it is.
+
     A change is on disk before `upsert` or `delete` returns, and every search that
     begins afterwards sees it. Changes go to a log; when there are many, a thread builds
     a new index of all items (`compact`), while searches and changes go on. Any number
@@ -45,12 +48,17 @@ class LiveIndex:
         encoder_hash, dim: of the encoder and the embeddings it holds.
         read_only: whether it refuses changes: as asked for, or because the folder of
             the changes may not be written.
+        why_down: why it does not answer now: None, since it is here.
+        has_order: whether `ids` has the order in which items came, and costs little.
 
     Raises:
         ValueError: where there is no index, another process has it open to change it
             (InUseError), a file is damaged, or it holds changes to an export of another
             encoder or of other data. OSError: where its folder cannot be written.
     """
+
+    why_down = None
+    has_order = True
 
     def __init__(self, directory, read_only=False):
         self._writing = threading.Lock()
@@ -104,6 +112,11 @@ class LiveIndex:
         return self._now().base.manifest
 
     @property
+    def engine(self):
+        """What answers: scann, or exact where ScaNN is not to be had."""
+        return self._now().engine
+
+    @property
     def encoder_hash(self):
         return self.manifest["encoder_hash"]
 
@@ -134,6 +147,10 @@ class LiveIndex:
         """The label of each id: str, or None where it has none or is not there."""
         return self._now().labels(ids)
 
+    def known_labels(self, ids):
+        """{id: its label, str or None} of those ids that are there."""
+        return self._now().known_labels(ids)
+
     def embeddings(self, ids):
         """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
         return self._now().embeddings(changes.check_ids(ids))
@@ -143,7 +160,7 @@ class LiveIndex:
 
         Args:
             embeddings: float32 [n, dim], unit length.
-            k: neighbors; all items are returned where there are fewer.
+            k: neighbors.
 
         Returns:
             `Neighbors`: (ids, similarities, exact). Where it is not exact, `stats`

@@ -21,6 +21,7 @@ from npid_tf.search.milvus.rows import (
     search_rows,
     write_rows,
 )
+from npid_tf.search.neighbors import Neighbors
 
 ENGINES = ("scann", "milvus")
 LOOK_SECONDS = 3  # For what is asked again soon.
@@ -40,6 +41,9 @@ class MilvusIndex:
 
     Attributes:
         manifest: what `write_collection` returned.
+        engine: what answers.
+        read_only: whether it refuses changes.
+        has_order: whether `ids` has the order in which items came, and costs little.
         why_down: why Milvus did not answer when it was last asked; None: it did.
 
     Raises:
@@ -47,6 +51,10 @@ class MilvusIndex:
         ValueError: where there is no collection of that encoder; of it
             UnavailableError, as from every method, where Milvus does not answer.
     """
+
+    engine = "milvus"
+    read_only = False
+    has_order = False
 
     def __init__(self, uri, encoder_hash):
         self.uri, self.encoder_hash = uri, encoder_hash
@@ -108,6 +116,19 @@ class MilvusIndex:
     def __contains__(self, name):
         return bool(self._get([name], "id"))
 
+    def ids(self):
+        """The ids of all items, a list of str, in no order: it reads them all."""
+        pages = self._ask(
+            "query_iterator",
+            ROWS_AT_ONCE,
+            partition_names=[ITEMS],
+            output_fields=["id"],
+        )
+        try:
+            return [row["id"] for page in iter(pages.next, []) for row in page]
+        finally:
+            pages.close()
+
     def labels(self, ids):
         """The label of each id: str, or None where it has none or is not there."""
         found = self.known_labels(ids)
@@ -136,8 +157,7 @@ class MilvusIndex:
             k: neighbors, at most 16,384.
 
         Returns:
-            (ids, similarities, exact): a list of str for each embedding; float32 [n,
-            at most k], NaN where fewer were found; whether every item was compared.
+            `Neighbors`, as `LiveIndex.search`.
 
         Raises:
             ValueError: for embeddings that the index of this encoder cannot hold.
@@ -157,7 +177,8 @@ class MilvusIndex:
         for line, hits in zip(similarities, found, strict=True):
             line[: len(hits)] = [similarity for _, similarity in hits]
         ids = [[name for name, _ in hits] for hits in found]
-        return ids, similarities, self.manifest["settings"]["kind"] == "FLAT"
+        is_exact = self.manifest["settings"]["kind"] == "FLAT"
+        return Neighbors(ids, similarities, is_exact)
 
     def upsert(self, ids, embeddings, labels=None):
         """Adds items, or replaces those with the same ids; see `LiveIndex.upsert`.
@@ -185,7 +206,7 @@ class MilvusIndex:
             "items": len(self),
             "dim": self.dim,
             "encoder_hash": self.encoder_hash,
-            "engine": "milvus",
+            "engine": self.engine,
             "exact": settings["kind"] == "FLAT",
             "settings": settings,
             "recall": self.manifest["recall"],

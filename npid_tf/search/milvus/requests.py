@@ -12,7 +12,7 @@ SECONDS = 10  # For an answer.
 # A server answers with what it knew so long ago at most, where Bounded consistency is
 # enough: Milvus's own figure of 5, and some for the clocks.
 STALE_SECONDS = 6
-READS = ("search", "query", "get")
+READS = ("search", "query", "query_iterator", "get")
 
 
 class Requests:
