@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from npid_tf.banks.refresh_neighbors import RefreshNeighbors
     from npid_tf.banks.sharded_bank import ShardedMemoryBank
     from npid_tf.client import Client
+    from npid_tf.data.augmentation.augment import build_augmentation
+    from npid_tf.data.augmentation.layer import Augmentation
     from npid_tf.encoders.embed import embed
     from npid_tf.encoders.encoder import build_encoder
     from npid_tf.evaluation.knn import knn_accuracy
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NCE",
     "NPID",
+    "Augmentation",
     "Client",
     "InstanceClassifier",
     "InstanceCrossEntropy",
@@ -62,6 +65,7 @@ __all__ = [
     "SharedNegatives",
     "StopOnNonFiniteLoss",
     "__version__",
+    "build_augmentation",
     "build_backbone",
     "build_encoder",
     "build_index",
@@ -72,6 +76,7 @@ __all__ = [
 ]
 # The module of each name.
 _HOMES = {
+    "Augmentation": "data.augmentation.layer",
     "Client": "client",
     "InstanceClassifier": "instance_classifier",
     "InstanceCrossEntropy": "losses",
@@ -90,6 +95,7 @@ _HOMES = {
     "ShardedMemoryBank": "banks.sharded_bank",
     "SharedNegatives": "losses",
     "StopOnNonFiniteLoss": "training.callbacks",
+    "build_augmentation": "data.augmentation.augment",
     "build_backbone": "backbones",
     "build_encoder": "encoders.encoder",
     "build_index": "search.built_index",
@@ -99,8 +105,18 @@ _HOMES = {
     "load_index": "search.live.open",
 }
 # All layers, models and optimizers that a file of `keras.Model.save` may hold.
-_REGISTERED = ("backbones", "losses", "npid", "instance_classifier", "optimizers")
-_REGISTERED_BANKS = ("memory_bank", "sharded_bank", "learned_rows", "recent_rows")
+_REGISTERED = (
+    "backbones",
+    "banks.learned_rows",
+    "banks.memory_bank",
+    "banks.recent_rows",
+    "banks.sharded_bank",
+    "data.augmentation.layer",
+    "instance_classifier",
+    "losses",
+    "npid",
+    "optimizers",
+)
 
 
 class _Package(types.ModuleType):
@@ -136,7 +152,7 @@ def _register():
     from npid_tf.checks.keras_backend import is_tensorflow
 
     if is_tensorflow():  # Otherwise the first layer that is asked for says so.
-        for name in (*_REGISTERED, *(f"banks.{bank}" for bank in _REGISTERED_BANKS)):
+        for name in _REGISTERED:
             importlib.import_module(f"npid_tf.{name}")
 
 

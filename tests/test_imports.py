@@ -19,6 +19,7 @@ ROOMS = [
     "losses",
     "banks",
     "encoders",
+    "data.preprocess",
     "data.augmentation",
     "data",
     "data.sources",

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from npid_tf.data.augmentation.crop import NUM_DRAWS, crop_and_resize, random_box
+from npid_tf.data.augmentation.crop import NUM_DRAWS, random_box
 from npid_tf.data.decode import crop, pixels
 from npid_tf.data.preprocess import preprocess_for_eval
 from npid_tf.errors import UserError
@@ -76,14 +76,7 @@ def make_train_dataset(
     def augmented(indices, handles, draws):
         """The images of a batch."""
         images = source.record(handles)
-        if augmentation.crop_scale is None:
-            planes = _planes(preprocess_for_eval(images, image_size, crop_fraction))
-        else:
-            boxes = random_box(
-                draws[:, :NUM_DRAWS], *images.shape[1:3], augmentation.crop_scale
-            )
-            planes = crop_and_resize(images, boxes, image_size)
-        return augmentation(planes, draws), indices
+        return augmentation.views(images, draws, image_size, crop_fraction), indices
 
     def augmented_one(index, handle, draws):
         """One image."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from npid_tf.data import pipeline
 from npid_tf.data.augmentation.augment import (
-    Augmentation,
+    Recipe,
     Step,
     build_augmentation,
     random_flip,
@@ -198,7 +198,7 @@ def test_views_of_an_image_differ_between_epochs():
 @pytest.mark.parametrize("kind", ["files", "memory"])
 def test_crops_use_the_draws_of_the_crop_alone(images, folder, kind):
     """A flip that shared a draw with the crop would see one side of images only."""
-    augmentation = Augmentation((0.2, 0.5), (Step(random_flip, num_draws=1),))
+    augmentation = Recipe((0.2, 0.5), (Step(random_flip, num_draws=1),))
     source = from_arrays(ARRAYS) if kind == "memory" else load_folder(folder)
     images = ARRAYS if kind == "memory" else images
     ((views, indices),) = make_train_dataset(

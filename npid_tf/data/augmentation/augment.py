@@ -1,8 +1,9 @@
 """The random views of training images, each determined by (seed, epoch, index).
 
-To add one: write a function of (planes, draws), and name its recipe in
-`build_augmentation`. Planes are the colours of a batch one by one, [batch, 3, height,
-width], which TensorFlow's CPU operations are fastest on.
+Ours, and not Keras's layers, which draw from a state: a run that is resumed anywhere
+goes on with the views it would have had. To add one: write a function of (planes,
+draws), and name its recipe in `build_augmentation`. Planes are the colours of a batch
+one by one, [batch, 3, height, width], which TensorFlow's CPU operations are fastest on.
 """
 
 import dataclasses
@@ -11,29 +12,31 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from npid_tf.checks.arguments import one_of
 from npid_tf.data.augmentation import color
 from npid_tf.data.augmentation.affine import random_affine
 from npid_tf.data.augmentation.blur import random_blur
 from npid_tf.data.augmentation.crop import NUM_DRAWS as CROP_DRAWS
+from npid_tf.data.augmentation.crop import crop_and_resize, random_box, sides
 from npid_tf.data.augmentation.draws import uniform_draws
 from npid_tf.data.augmentation.lighting import NUM_DRAWS as LIGHTING_DRAWS
 from npid_tf.data.augmentation.lighting import random_lighting
-from npid_tf.errors import UserError
+from npid_tf.data.preprocess import preprocess_for_eval
 
 HUE_AND_SATURATION = {"hsv": color.hsv, "yiq": color.yiq}
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A change of a batch, `function(planes, draws)`; see `Augmentation.__call__`."""
+    """A change of a batch, `function(planes, draws)`; see `Recipe.__call__`."""
 
     function: Callable
     num_draws: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """A recipe: a random resized crop (None: the central square), then the steps.
+class Recipe:
+    """A random resized crop (None: the central square), then the steps.
 
     crop_scale: the least and largest part of the image's area that a crop keeps.
     """
@@ -47,8 +50,25 @@ class Augmentation:
         return CROP_DRAWS + sum(step.num_draws for step in self.steps)
 
     def draws(self, seed, epoch, indices):
-        """The draws of many images, float32 [..., num_draws]; see `uniform_draws`."""
+        """The draws of many images, float32 [..., num_draws].
+
+        seed, epoch: integers; indices: [...], the number of each image.
+        """
         return uniform_draws(seed, epoch, indices, self.num_draws)
+
+    def views(self, images, draws, image_size, crop_fraction=1.0):
+        """One view of each image, uint8 [batch, image_size, image_size, 3].
+
+        images: uint8 [batch, height, width, 3]; draws: float32 [batch, num_draws].
+        crop_fraction: of the central square, see `preprocess_for_eval`.
+        """
+        if self.crop_scale is None:
+            squares = preprocess_for_eval(images, image_size, crop_fraction)
+            planes = tf.transpose(tf.cast(squares, tf.float32), [0, 3, 1, 2])
+        else:
+            boxes = random_box(draws[:, :CROP_DRAWS], *sides(images), self.crop_scale)
+            planes = crop_and_resize(images, boxes, image_size)
+        return self(planes, draws)
 
     def __call__(self, planes, draws):
         """Applies the steps.
@@ -64,19 +84,38 @@ class Augmentation:
         return tf.cast(tf.transpose(planes, [0, 2, 3, 1]) + 0.5, tf.uint8)
 
 
-def build_augmentation(name, jitter="hsv"):
-    """The `Augmentation` called `name`. jitter: hsv or yiq, how hue is turned.
+def build_augmentation(name: str, jitter: str = "hsv") -> Recipe:
+    """The `Recipe` called `name`: views of images as a function of random draws.
 
     npid: Wu et al.'s for ImageNet; npid_cifar: their code's for CIFAR (jitter before
     grey, no flip); moco_v2: Chen et al. 2020; moco_v2_cifar: that without the blur, as
     SimCLR has it for CIFAR; affine: small rotations, shifts and zooms; crop_flip and
     crop_flip_color: of labelled images, see `npid_tf.protocols.linear_heads`; none:
-    central square. Raises ValueError for an unknown name.
+    central square. See `npid_tf.Augmentation` for a Keras layer of it.
+
+    Args:
+        name: one of these.
+        jitter: hsv or yiq (needs TensorFlow Addons), how hue is turned.
+
+    Returns:
+        `Recipe`: `draws(seed, epoch, indices)` gives float32 [num_images, num_draws],
+        and `views(images, draws, image_size)`, of uint8 [num_images, height, width, 3],
+        uint8 [num_images, image_size, image_size, 3].
+
+    Raises:
+        ValueError: for an unknown name. ImportError: for yiq without Addons.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from npid_tf import build_augmentation
+    >>> images = np.zeros([2, 48, 48, 3], np.uint8)
+    >>> augmentation = build_augmentation("moco_v2")
+    >>> draws = augmentation.draws(seed=0, epoch=3, indices=[0, 1])
+    >>> augmentation.views(images, draws, image_size=32).shape
+    TensorShape([2, 32, 32, 3])
     """
-    if jitter not in HUE_AND_SATURATION:
-        raise UserError(
-            f"Unknown jitter {jitter!r}. Known: {', '.join(HUE_AND_SATURATION)}."
-        )
+    one_of("jitter", jitter, HUE_AND_SATURATION)
     if jitter == "yiq":
         color.addons()  # Missing Addons should be told of here, not while training.
 
@@ -101,20 +140,16 @@ def build_augmentation(name, jitter="hsv"):
     lighting = Step(random_lighting, LIGHTING_DRAWS)
     no_hue = color_step((0.4, 0.4, 0.4, 0.0), 1.0, gray_first=True, gray_probability=0)
     augmentations = {
-        "npid": Augmentation((0.2, 1.0), (npid, flip)),
-        "npid_cifar": Augmentation((0.2, 1.0), (npid_cifar,)),
-        "moco_v2": Augmentation((0.2, 1.0), (moco, blur, flip)),
-        "moco_v2_cifar": Augmentation((0.2, 1.0), (moco, flip)),
-        "affine": Augmentation(None, (affine,)),
-        "crop_flip": Augmentation((0.08, 1.0), (flip,)),
-        "crop_flip_color": Augmentation((0.08, 1.0), (flip, no_hue, lighting)),
-        "none": Augmentation(None, ()),
+        "npid": Recipe((0.2, 1.0), (npid, flip)),
+        "npid_cifar": Recipe((0.2, 1.0), (npid_cifar,)),
+        "moco_v2": Recipe((0.2, 1.0), (moco, blur, flip)),
+        "moco_v2_cifar": Recipe((0.2, 1.0), (moco, flip)),
+        "affine": Recipe(None, (affine,)),
+        "crop_flip": Recipe((0.08, 1.0), (flip,)),
+        "crop_flip_color": Recipe((0.08, 1.0), (flip, no_hue, lighting)),
+        "none": Recipe(None, ()),
     }
-    if name not in augmentations:
-        raise UserError(
-            f"Unknown augmentation {name!r}. Known: {', '.join(augmentations)}."
-        )
-    return augmentations[name]
+    return augmentations[one_of("augmentation", name, augmentations)]
 
 
 def random_flip(planes, draws):

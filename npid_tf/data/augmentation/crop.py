@@ -48,6 +48,12 @@ def random_box(draws, height, width, scale, ratio=(3 / 4, 4 / 3)):
     return tuple(tf.cast(x, tf.int32) for x in (top, left, crop_height, crop_width))
 
 
+def sides(images):
+    """Height and width of [batch, height, width, 3], known now or in the graph."""
+    dynamic = tf.shape(images)
+    return [images.shape[axis] or dynamic[axis] for axis in (1, 2)]
+
+
 def crop_and_resize(images, boxes, size):
     """A part of each image, resized bilinearly, as `tf.image.resize` does it.
 
@@ -56,8 +62,9 @@ def crop_and_resize(images, boxes, size):
     with matrices, so that parts of different sizes are one operation.
     """
     top, left, height, width = boxes
-    rows = _bilinear_matrix(top, height, images.shape[1], size)[:, None]
-    columns = _bilinear_matrix(left, width, images.shape[2], size)[:, None]
+    full_height, full_width = sides(images)
+    rows = _bilinear_matrix(top, height, full_height, size)[:, None]
+    columns = _bilinear_matrix(left, width, full_width, size)[:, None]
     planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])
     return tf.matmul(tf.matmul(rows, planes), columns, transpose_b=True)
 
@@ -68,7 +75,7 @@ def _bilinear_matrix(start, length, full, size):
     length = tf.cast(length, tf.float32)[:, None]
     position = (tf.range(size, dtype=tf.float32) + 0.5) * (length / size) - 0.5
     position = start + tf.clip_by_value(position, 0.0, length - 1)  # [batch, size]
-    pixels = tf.range(full, dtype=tf.float32)
+    pixels = tf.cast(tf.range(full), tf.float32)
     return tf.nn.relu(1 - tf.abs(position[:, :, None] - pixels))
 
 
