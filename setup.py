@@ -11,6 +11,6 @@ setup(
         "": ["py.typed", "web/*", "templates/*"],
         "npid_tf.configs": ["*.cfg"],
     },
-    # Flagfiles name one another as configs/NAME: run from this folder of the environment.
+    # Recipes name one another as configs/NAME: flagfiles are used from here.
     data_files=[("share/npid_tf/configs", sorted(map(str, Path("configs").glob("*"))))],
 )

@@ -197,6 +197,14 @@ def test_the_steps_of_the_image_install_what_the_workers_run(tmp_path):
     configs = environment / "share" / "npid_tf" / "configs"
     assert sorted(os.listdir(configs)) == sorted(os.listdir(REPOSITORY / "configs"))
     shutil.copytree(configs, home / "configs")
+    package = site / "npid_tf"
+    assert {path.name for path in (package / "configs").glob("*.cfg")} == {
+        path.name for path in (REPOSITORY / "configs").glob("*.cfg")
+    }
+    # Pages, templates and py.typed too.
+    for path in (source / "npid_tf").rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            assert (package / path.relative_to(source / "npid_tf")).is_file(), path
     shutil.rmtree(source)  # What runs is what was installed.
     ports = [socket.create_server(("localhost", 0)) for _ in range(2)]
     addresses = [f"localhost:{port.getsockname()[1]}" for port in ports]

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import evaluate, export, train
-from npid_tf.search import __main__ as search
 from npid_tf.data.sources.digits import load_digits
+from npid_tf.search import __main__ as search
 
 SMOKE = pathlib.Path(__file__).resolve().parent.parent / "configs" / "smoke.cfg"
 

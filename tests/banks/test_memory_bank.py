@@ -8,11 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npid_tf import MemoryBank
-
-
-def unit_rows(num_rows, dim, seed=0):
-    rows = np.random.default_rng(seed).normal(size=(num_rows, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from tests.support.vectors import unit_rows
 
 
 def updated(vectors, indices, embeddings, momentum):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from npid_tf import MemoryBank, ShardedMemoryBank
 from npid_tf.distribution import replicas
 from npid_tf.distribution.strategies import build_strategy
+from tests.support.vectors import unit_rows
 
 N, DIM = 7, 4  # Two devices hold 3 and 4 rows.
 
@@ -50,8 +51,7 @@ def test_every_replica_looks_up_rows_of_any(two):
 
 def test_update_of_all_replicas_equals_that_of_a_whole_bank(two):
     bank, whole = make(two), MemoryBank(N, DIM, momentum=0.3)
-    embeddings = np.random.default_rng(0).normal(size=(4, DIM)).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    embeddings = unit_rows(4, DIM)
     indices = np.array([6, 1, 1, 3])  # 1 is in the batch of either replica.
 
     def step():

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import npid_tf
+from tests.support.vectors import unit_rows
 
 torch = pytest.importorskip("torch")
 lemniscate = pytest.importorskip("lemniscate")
@@ -16,8 +17,7 @@ TEMPERATURE = 0.07
 @pytest.fixture
 def batch():
     bank = npid_tf.MemoryBank(50, 8)
-    embeddings = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    embeddings = unit_rows(4)
     return bank, embeddings, np.array([3, 7, 1, 9])
 
 

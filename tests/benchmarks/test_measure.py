@@ -9,6 +9,7 @@ import tensorflow as tf
 import measure
 
 
+@pytest.mark.timing
 def test_medians_do_not_mind_one_slow_call():
     pauses = iter([0.0, 0.0, 0.2, 0.0])  # the first does not count
     assert measure.median_seconds(lambda: time.sleep(next(pauses)), repeats=3) < 0.1
@@ -22,11 +23,13 @@ def test_contenders_take_turns():
     assert "".join(calls) == "ababab"
 
 
+@pytest.mark.timing
 def test_peak_memory_counts_what_numpy_takes():
     peak = measure.peak_memory(lambda: np.ones(100 << 20, np.uint8).sum())
     assert 95 << 20 <= peak < 120 << 20
 
 
+@pytest.mark.timing
 def test_peak_memory_counts_what_tensorflow_takes_from_its_own_store():
     # tf.range fills 100 MB that cannot be folded into a constant; some pages of them
     # the process may have had before.

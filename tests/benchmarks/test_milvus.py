@@ -3,11 +3,11 @@
 import numpy as np
 
 import milvus
+from tests.support.vectors import unit_rows
 
 
 def test_exact_search_finds_all(milvus_lite, tmp_path, capsys):
-    vectors = np.random.default_rng(0).normal(size=[300, 16]).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit_rows(300, 16)
     cache = tmp_path / "views.npz"
     np.savez(cache, vectors=vectors[:250], queries=vectors[250:])
     result = milvus.main([f"--cache={cache}", "--num_vectors=250"])

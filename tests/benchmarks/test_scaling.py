@@ -8,6 +8,7 @@ import scaling
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.timing
 def test_a_step_is_traced_once_and_does_not_copy_the_bank(capsys):
     # A bank of 41 MB: a copy would be seen.
     scaling.main(

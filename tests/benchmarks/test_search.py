@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import search
+from tests.support.vectors import unit_rows
 
 pytest.importorskip("scann")
 
@@ -14,8 +15,7 @@ pytest.importorskip("scann")
 @pytest.fixture
 def arguments(tmp_path):
     random = np.random.default_rng(0)
-    vectors = random.normal(size=[700, 16]).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit_rows(700, 16, seed=random)
     cache = tmp_path / "views.npz"
     np.savez(cache, vectors=vectors[:600], queries=vectors[600:])
     return [f"--cache={cache}", "--num_vectors=600", "--rounds=1", "--recall=0.9"]

@@ -5,13 +5,15 @@ import pathlib
 
 import pytest
 
+from tests.support import programs
+
 COMMUNICATION = pathlib.Path(__file__).parent.joinpath("programs", "communication.py")
 NUM_REPLICAS, DIM, NUM_NEIGHBORS, PER_DEVICE, PIXELS = 4, 16, 5, 3, 6
 
 pytestmark = pytest.mark.slow
 
 
-def test_bytes_are_of_the_size_of_the_batch_whatever_the_images(programs):
+def test_bytes_are_of_the_size_of_the_batch_whatever_the_images():
     arguments = [COMMUNICATION, NUM_REPLICAS, 0.0, 0.2]
     output = programs.finish(programs.start(arguments))
     plain, smoothed = json.loads(output.splitlines()[-1])

@@ -5,12 +5,14 @@ import re
 
 import pytest
 
+from tests.support import programs
+
 pytestmark = pytest.mark.slow
 
 HABITS = pathlib.Path(__file__).parent.joinpath("programs", "habits.py")
 
 
-def test_callbacks_and_evaluate_work_and_agree(programs, tmp_path):
+def test_callbacks_and_evaluate_work_and_agree(tmp_path):
     folders = [tmp_path / name for name in ("mirrored", "0", "1")]
     for folder in folders:
         folder.mkdir()

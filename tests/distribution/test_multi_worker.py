@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support import programs
+
 pytestmark = pytest.mark.slow
 
 # At higher rates this small network multiplies rounding errors by ten in every step.
@@ -39,14 +41,14 @@ def losses(workdir):
 
 
 @pytest.fixture(scope="module")
-def two_workers(programs, tmp_path_factory):
+def two_workers(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "two"
     workers = programs.start_workers([*ARGUMENTS, f"--workdir={workdir}"])
     outputs = [programs.finish(worker) for worker in workers]
     return workdir, outputs
 
 
-def test_two_workers_equal_one(programs, two_workers, tmp_path):
+def test_two_workers_equal_one(two_workers, tmp_path):
     workdir, _ = two_workers
     one_device = [*ARGUMENTS, "--strategy=one_device"]
     programs.finish(programs.start([*one_device, f"--workdir={tmp_path}"]))
@@ -63,9 +65,7 @@ def test_the_chief_alone_prints_and_writes(two_workers):
 
 
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_lost_worker_ends_the_other_and_both_go_on(
-    programs, two_workers, tmp_path, lost
-):
+def test_a_lost_worker_ends_the_other_and_both_go_on(two_workers, tmp_path, lost):
     uninterrupted, _ = two_workers
     arguments = [*ARGUMENTS, f"--workdir={tmp_path}"]
     workers = programs.start_workers(arguments)

@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+from tests.support import programs
+
 pytestmark = pytest.mark.slow
 
 RESHARDING = pathlib.Path(__file__).parent.joinpath("programs", "resharding.py")
@@ -12,7 +14,7 @@ RESHARDING = pathlib.Path(__file__).parent.joinpath("programs", "resharding.py")
 DEVICES = [int(number) for number in os.environ.get("DEVICES", "1,3").split(",")]
 
 
-def test_each_restores_onto_each_bit_for_bit(programs, tmp_path):
+def test_each_restores_onto_each_bit_for_bit(tmp_path):
     def run_on_all(action):
         processes = [
             programs.start([RESHARDING, action, tmp_path, count]) for count in DEVICES

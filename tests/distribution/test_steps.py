@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.distribution.programs.record_steps import PINNED, digest, hashes
+from tests.support import programs
 
 # All take many minutes: DEVICES=2,3,4 LOSSES=softmax,nce_shared,nce_per_sample,\
 # sampled_shared,sampled_per_sample,classifier,recent \
@@ -20,7 +21,7 @@ RECORDED = pathlib.Path(__file__).parent / "recorded" / "d43bdf2.json"
 
 
 @pytest.fixture(scope="module")
-def one_device(programs, tmp_path_factory):
+def one_device(tmp_path_factory):
     path = tmp_path_factory.mktemp("steps") / "one.npz"
     programs.finish(programs.start([programs.STEPS, 1, path, *LOSSES], **PINNED))
     return np.load(path)
@@ -29,7 +30,7 @@ def one_device(programs, tmp_path_factory):
 @pytest.fixture(
     scope="module", params=[*DEVICES, pytest.param("2 workers", marks=pytest.mark.slow)]
 )
-def several(programs, tmp_path_factory, request):
+def several(tmp_path_factory, request):
     """The results of each process, and the number of replicas."""
     folder = tmp_path_factory.mktemp("steps")
     if request.param == "2 workers":

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from npid_tf.evaluation.alignment import alignment, uniformity
-
-
-def unit_rows(num_rows, dim, seed=0):
-    rows = np.random.default_rng(seed).normal(size=(num_rows, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from tests.support.vectors import unit_rows
 
 
 def test_alignment_is_the_mean_squared_distance_of_the_pairs():

@@ -13,11 +13,7 @@ from npid_tf.evaluation.neighborhood import (
     without_mirrored,
 )
 from npid_tf.search.nearest import nearest
-
-
-def unit_rows(num_rows, dim, seed=0):
-    rows = np.random.default_rng(seed).normal(size=(num_rows, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from tests.support.vectors import unit_rows
 
 
 def test_the_nearest_others_are_a_full_sort_s_without_the_row_itself():

@@ -10,14 +10,10 @@ from sklearn.metrics import average_precision_score
 
 from npid_tf.evaluation import retrieval
 from npid_tf.evaluation.retrieval import average_precisions, retrieval_scores
+from tests.support.vectors import unit_rows
 
 TURNS = np.radians([0, 10, 20, 180], dtype=np.float32)
 CIRCLE = np.stack([np.cos(TURNS), np.sin(TURNS)], axis=1)
-
-
-def unit_rows(random, num_rows, dim):
-    rows = random.normal(size=(num_rows, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -32,11 +28,11 @@ def test_it_is_scikit_learn_s_average_precision_ties_included(
     num_queries, num_vectors, num_classes, num_repeats, seed
 ):
     random = np.random.default_rng(seed)
-    vectors = unit_rows(random, num_vectors, 3)
+    vectors = unit_rows(num_vectors, 3, seed=random)
     # The same rows again, maybe of another class: of equal similarity.
     vectors = np.concatenate([vectors, vectors[:num_repeats]])
     labels = random.integers(0, num_classes, len(vectors))
-    queries = unit_rows(random, num_queries, 3)
+    queries = unit_rows(num_queries, 3, seed=random)
     query_labels = random.integers(0, num_classes, num_queries)
     precisions = average_precisions(queries, query_labels, vectors, labels)
     similarities = queries @ vectors.T
@@ -62,9 +58,9 @@ def test_recall_is_the_part_of_the_queries_with_a_hit_among_the_first_k():
 
 def test_an_image_among_its_like_finds_itself():
     random = np.random.default_rng(0)
-    vectors = unit_rows(random, 50, 16)
+    vectors = unit_rows(50, 16, seed=random)
     numbers = np.arange(50)
-    noise = unit_rows(random, 50, 16)
+    noise = unit_rows(50, 16, seed=random)
     near = vectors + 0.1 * noise
     near /= np.linalg.norm(near, axis=1, keepdims=True)
     scores = retrieval_scores(near, numbers, vectors, numbers)
@@ -89,7 +85,7 @@ def test_k_beyond_the_rows_counts_all_of_them():
 def test_memory_does_not_grow_with_queries_times_rows(monkeypatch):
     monkeypatch.setattr(retrieval, "SIMILARITY_BYTES", 1 << 16)
     random = np.random.default_rng(0)
-    queries, vectors = unit_rows(random, 4000, 4), unit_rows(random, 4000, 4)
+    queries, vectors = unit_rows(4000, 4, seed=random), unit_rows(4000, 4, seed=random)
     labels = random.integers(0, 10, 4000)
     tracemalloc.start()
     try:

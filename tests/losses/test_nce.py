@@ -6,6 +6,12 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import NCE, PerSampleNegatives, SharedNegatives
+from tests.support.losses import (
+    assert_close,
+    drawn_negatives,
+    loss_and_gradient,
+    toy_batch,
+)
 
 
 def noise_contrastive(batch, negatives, mask, temperature, z, num_instances=12):
@@ -40,10 +46,6 @@ def estimate_of_z(batch, negatives, mask, temperature, num_instances=12):
 @pytest.mark.parametrize("make_negatives", [SharedNegatives, PerSampleNegatives])
 @pytest.mark.parametrize("closeness", [0, 2], ids=["noise", "peaked"])
 def test_equals_numpy(
-    toy_batch,
-    loss_and_gradient,
-    drawn_negatives,
-    assert_close,
     make_negatives,
     closeness,
 ):
@@ -61,7 +63,7 @@ def test_equals_numpy(
     assert_close(gradient, expected_gradient)
 
 
-def test_z_of_a_random_bank_is_2_20_n(toy_batch, loss_and_gradient):
+def test_z_of_a_random_bank_is_2_20_n():
     num_instances = 20_000
     batch = toy_batch(num_instances, dim=128, batch_size=64)
     loss = NCE(SharedNegatives(num_instances, 4096), temperature=0.07)
@@ -69,9 +71,7 @@ def test_z_of_a_random_bank_is_2_20_n(toy_batch, loss_and_gradient):
     np.testing.assert_allclose(loss.z.numpy() / num_instances, 2.20, rtol=0.03)
 
 
-def test_z_of_the_first_batch_is_kept(
-    toy_batch, loss_and_gradient, drawn_negatives, assert_close
-):
+def test_z_of_the_first_batch_is_kept():
     negatives, batch = SharedNegatives(12, 8), toy_batch()
     loss = NCE(negatives, 0.1)
     loss_and_gradient(loss, batch, seed=(0, 1))
@@ -83,9 +83,7 @@ def test_z_of_the_first_batch_is_kept(
     assert_close(losses, noise_contrastive(batch, vectors, mask, 0.1, z)[0])
 
 
-def test_z_decay_makes_a_moving_average(
-    toy_batch, loss_and_gradient, drawn_negatives, assert_close
-):
+def test_z_decay_makes_a_moving_average():
     negatives, batch = SharedNegatives(12, 8), toy_batch()
     loss = NCE(negatives, 0.1, z_decay=0.8)
     z = None
@@ -99,7 +97,7 @@ def test_z_decay_makes_a_moving_average(
 
 
 @pytest.mark.parametrize("z_decay", [None, 0.5])
-def test_z_stays_outside_training(toy_batch, loss_and_gradient, z_decay):
+def test_z_stays_outside_training(z_decay):
     loss, batch = NCE(SharedNegatives(12, 8), 0.1, z_decay), toy_batch()
 
     def evaluate(step):
@@ -117,7 +115,7 @@ def test_z_stays_outside_training(toy_batch, loss_and_gradient, z_decay):
     assert evaluate(step=2) == trained
 
 
-def test_the_lowest_temperature_stays_finite(toy_batch, loss_and_gradient):
+def test_the_lowest_temperature_stays_finite():
     # Rows that are all alike give every term its largest exponential, e^50.
     loss, batch = NCE(SharedNegatives(12, 11), 0.02), toy_batch()
     batch.bank.assign(np.tile(batch.embeddings[0], (12, 1)))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from npid_tf import MemoryBank, PerSampleNegatives, SharedNegatives
 from npid_tf.losses.one_pass import exponential
+from tests.support.losses import assert_close, drawn_rows, toy_batch
 
 
 def total_of_the_drawn(negatives, batch, seed):
@@ -23,7 +24,7 @@ def total_of_the_drawn(negatives, batch, seed):
 
 
 @pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
-def test_sums_are_over_the_drawn_rows(make, toy_batch, drawn_rows, assert_close):
+def test_sums_are_over_the_drawn_rows(make):
     negatives, batch = make(12, 11), toy_batch()
     rows = drawn_rows(negatives, batch.indices, [0, 1])
     total, gradient, own_counts = total_of_the_drawn(negatives, batch, [0, 1])
@@ -39,7 +40,7 @@ def test_sums_are_over_the_drawn_rows(make, toy_batch, drawn_rows, assert_close)
 
 
 @pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
-def test_sums_over_bfloat16_rows_are_those_of_float32_rounded(make, toy_batch):
+def test_sums_over_bfloat16_rows_are_those_of_float32_rounded(make):
     negatives, batch = make(50, 20), toy_batch(50)
     of_float32, gradient, _ = total_of_the_drawn(negatives, batch, [0, 1])
     batch.bank = MemoryBank(50, 5, initializer="normal", seed=1, row_dtype="bfloat16")
@@ -49,7 +50,7 @@ def test_sums_over_bfloat16_rows_are_those_of_float32_rounded(make, toy_batch):
     assert (of_float32 != of_bfloat16).any()
 
 
-def test_shared_negatives_count_an_image_that_is_in_the_batch_twice(toy_batch):
+def test_shared_negatives_count_an_image_that_is_in_the_batch_twice():
     negatives, batch = SharedNegatives(4, 3), toy_batch(4, batch_size=4)
     batch.indices = np.array([0, 3, 0, 1])
     numbers = negatives.numbers(tf.constant([0, 3], tf.int64)).numpy().tolist()
@@ -58,7 +59,7 @@ def test_shared_negatives_count_an_image_that_is_in_the_batch_twice(toy_batch):
     assert numbers.count(0) == 2
 
 
-def test_per_sample_negatives_differ_from_image_to_image(drawn_rows):
+def test_per_sample_negatives_differ_from_image_to_image():
     rows = drawn_rows(PerSampleNegatives(50, 20), np.array([4, 4, 9]))
     assert (rows[0] != rows[1]).any()
     assert (rows[1] != rows[2]).any()
@@ -75,7 +76,7 @@ def test_per_sample_negatives_never_hold_the_own_row(num_instances, seed):
 
 
 @pytest.mark.parametrize("own_row", [0, 7, 19])
-def test_per_sample_negatives_are_uniform_over_the_other_rows(own_row, drawn_rows):
+def test_per_sample_negatives_are_uniform_over_the_other_rows(own_row):
     rows = drawn_rows(PerSampleNegatives(20, 19), np.full(400, own_row), [0, 5])
     counts = np.bincount(rows.ravel(), minlength=20)
     assert counts[own_row] == 0
@@ -84,7 +85,7 @@ def test_per_sample_negatives_are_uniform_over_the_other_rows(own_row, drawn_row
     assert chi_square < 45  # 18 degrees of freedom: p = .0004
 
 
-def test_shared_negatives_are_uniform_over_all_rows(drawn_rows):
+def test_shared_negatives_are_uniform_over_all_rows():
     draws = [drawn_rows(SharedNegatives(20, 19), [0], [0, s]) for s in range(200)]
     counts = np.bincount(np.ravel(draws), minlength=20)
     expected = 200 * 19 / 20
@@ -92,7 +93,7 @@ def test_shared_negatives_are_uniform_over_all_rows(drawn_rows):
 
 
 @pytest.mark.parametrize("make", [SharedNegatives, PerSampleNegatives])
-def test_the_seed_decides_the_draw(make, drawn_rows):
+def test_the_seed_decides_the_draw(make):
     negatives, indices = make(30, 10), np.array([1, 2])
     first, same, other = (
         drawn_rows(negatives, indices, seed) for seed in ([0, 1], [0, 1], [0, 2])

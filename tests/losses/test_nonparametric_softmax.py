@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from npid_tf import NonparametricSoftmax
+from tests.support.losses import assert_close, loss_and_gradient, toy_batch
 
 
 def dense_softmax(batch, temperature):
@@ -20,9 +21,7 @@ def dense_softmax(batch, temperature):
 
 @pytest.mark.parametrize("temperature", [0.02, 0.07, 0.5])
 @pytest.mark.parametrize("closeness", [0, 2], ids=["noise", "peaked"])
-def test_equals_dense_cross_entropy(
-    toy_batch, loss_and_gradient, assert_close, temperature, closeness
-):
+def test_equals_dense_cross_entropy(temperature, closeness):
     batch = toy_batch(num_instances=40, dim=16, closeness=closeness)
     losses, gradient = loss_and_gradient(NonparametricSoftmax(temperature), batch)
     expected_losses, expected_gradient = dense_softmax(batch, temperature)
@@ -31,9 +30,7 @@ def test_equals_dense_cross_entropy(
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 12, 100])
-def test_the_chunk_changes_nothing(
-    toy_batch, loss_and_gradient, assert_close, monkeypatch, chunk
-):
+def test_the_chunk_changes_nothing(monkeypatch, chunk):
     module = "npid_tf.losses.one_pass.chunk_size"
     monkeypatch.setattr(module, lambda batch_size, num_rows: chunk)
     batch = toy_batch(num_instances=12)
@@ -43,7 +40,7 @@ def test_the_chunk_changes_nothing(
     assert_close(gradient, expected_gradient)
 
 
-def test_each_loss_has_its_own_gradient(toy_batch, assert_close):
+def test_each_loss_has_its_own_gradient():
     batch, weights = toy_batch(), np.arange(6, dtype=np.float32)
     embeddings = tf.constant(batch.embeddings)
     with tf.GradientTape() as tape:
@@ -54,7 +51,7 @@ def test_each_loss_has_its_own_gradient(toy_batch, assert_close):
     assert_close(tape.gradient(weighted, embeddings), expected)
 
 
-def test_the_batch_may_be_unknown_when_traced(toy_batch, assert_close):
+def test_the_batch_may_be_unknown_when_traced():
     batch, loss = toy_batch(), NonparametricSoftmax()
 
     @tf.function(
@@ -71,7 +68,7 @@ def test_the_batch_may_be_unknown_when_traced(toy_batch, assert_close):
     assert_close(traced(batch.embeddings[:2], batch.indices[:2]), expected[:2])
 
 
-def test_equal_rows_make_every_image_equally_likely(toy_batch, loss_and_gradient):
+def test_equal_rows_make_every_image_equally_likely():
     batch = toy_batch(num_instances=30)
     batch.embeddings[:] = batch.embeddings[0]
     batch.bank.assign(np.tile(batch.embeddings[0], (30, 1)))

@@ -10,13 +10,9 @@ from npid_tf.losses.one_pass import (
     sum_over_own_rows,
     sum_over_rows,
 )
+from tests.support.vectors import unit_rows
 
 RNG = np.random.default_rng(0)
-
-
-def unit(*shape):
-    rows = RNG.normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def total_and_gradient(queries, rows):
@@ -47,19 +43,19 @@ def chunk(request, monkeypatch):
 
 
 def test_total_and_gradient_equal_the_float64_reference(chunk):
-    queries, rows = unit(4, 6) / 0.07, unit(50, 6)
+    queries, rows = unit_rows(4, 6, seed=RNG) / 0.07, unit_rows(50, 6, seed=RNG)
     assert_equal_to_float64(*total_and_gradient(queries, rows), queries, rows)
 
 
 def test_fifty_thousand_rows_keep_float32_precision():
     # 350 queries are compared with 2,995 rows at a time: 16 whole chunks and a part.
-    rows = unit(50_000, 128)
+    rows = unit_rows(50_000, 128, seed=RNG)
     queries = rows[:350] / np.float32(0.07)
     assert_equal_to_float64(*total_and_gradient(queries, rows), queries, rows)
 
 
 def test_counts_the_rows_above_the_thresholds(chunk):
-    queries, rows = unit(4, 6) / 0.07, unit(50, 6)
+    queries, rows = unit_rows(4, 6, seed=RNG) / 0.07, unit_rows(50, 6, seed=RNG)
     scores = queries @ rows.T
     sorted_scores = np.sort(scores, axis=1)[:, ::-1]
     # Halfway between neighbors: 0, 1, 7 and all 50 rows are above.
@@ -88,7 +84,10 @@ def test_counts_the_rows_above_the_thresholds(chunk):
 
 
 def test_rows_may_be_read_in_bfloat16(chunk):
-    queries, stored = unit(4, 6) / 0.07, tf.cast(unit(5000, 6), tf.bfloat16)
+    queries, stored = (
+        unit_rows(4, 6, seed=RNG) / 0.07,
+        tf.cast(unit_rows(5000, 6, seed=RNG), tf.bfloat16),
+    )
     with tf.GradientTape() as tape:
         tensor = tf.constant(queries)
         tape.watch(tensor)
@@ -109,7 +108,7 @@ def test_rows_may_be_read_in_bfloat16(chunk):
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 def test_runs_compiled(chunk, jit_compile):
-    queries, rows = unit(4, 6) / 0.07, unit(50, 6)
+    queries, rows = unit_rows(4, 6, seed=RNG) / 0.07, unit_rows(50, 6, seed=RNG)
     variable = tf.Variable(rows, trainable=False)
 
     @tf.function(jit_compile=jit_compile)
@@ -132,7 +131,7 @@ def test_runs_compiled(chunk, jit_compile):
 
 
 def test_the_batch_may_be_unknown_when_traced(chunk):
-    queries, rows = unit(7, 6) / 0.07, unit(50, 6)
+    queries, rows = unit_rows(7, 6, seed=RNG) / 0.07, unit_rows(50, 6, seed=RNG)
 
     @tf.function(input_signature=[tf.TensorSpec([None, 6], tf.float32)])
     def run(queries):
@@ -164,7 +163,7 @@ def test_a_chunk_is_bounded_by_the_rows_the_similarities_and_from_below():
 def test_own_rows_of_some_images_at_a_time(images, jit_compile, monkeypatch):
     name = "npid_tf.losses.one_pass.ROWS_IN_CACHE"
     monkeypatch.setattr(name, images * 9 * 6)
-    queries, rows = unit(7, 6) / 0.07, unit(50, 6)
+    queries, rows = unit_rows(7, 6, seed=RNG) / 0.07, unit_rows(50, 6, seed=RNG)
     numbers = RNG.integers(0, 50, [7, 9])
     variable = tf.Variable(rows, trainable=False)
 

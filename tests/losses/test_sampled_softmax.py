@@ -12,6 +12,12 @@ from npid_tf import (
     SharedNegatives,
 )
 from npid_tf.losses.one_pass import sum_over_rows
+from tests.support.losses import (
+    assert_close,
+    drawn_negatives,
+    loss_and_gradient,
+    toy_batch,
+)
 
 
 class AllOthers:
@@ -40,10 +46,6 @@ def softmax_over(batch, negatives, mask, temperature):
 @pytest.mark.parametrize("make_negatives", [SharedNegatives, PerSampleNegatives])
 @pytest.mark.parametrize("closeness", [0, 2], ids=["noise", "peaked"])
 def test_equals_numpy(
-    toy_batch,
-    loss_and_gradient,
-    drawn_negatives,
-    assert_close,
     make_negatives,
     closeness,
 ):
@@ -58,9 +60,7 @@ def test_equals_numpy(
     assert_close(gradient, expected_gradient)
 
 
-def test_with_all_other_rows_it_is_the_exact_softmax(
-    toy_batch, loss_and_gradient, assert_close
-):
+def test_with_all_other_rows_it_is_the_exact_softmax():
     batch = toy_batch(num_instances=30)
     losses, gradient = loss_and_gradient(SampledSoftmax(AllOthers(), 0.07), batch)
     exact_losses, exact_gradient = loss_and_gradient(NonparametricSoftmax(0.07), batch)
@@ -68,9 +68,7 @@ def test_with_all_other_rows_it_is_the_exact_softmax(
     assert_close(gradient, exact_gradient)
 
 
-def test_an_image_whose_negatives_are_all_masked_has_nothing_to_learn(
-    toy_batch, loss_and_gradient, drawn_negatives
-):
+def test_an_image_whose_negatives_are_all_masked_has_nothing_to_learn():
     negatives, batch = SharedNegatives(2, 1), toy_batch(2, batch_size=2)
     _, mask = drawn_negatives(negatives, batch)
     losses, gradient = loss_and_gradient(SampledSoftmax(negatives), batch)

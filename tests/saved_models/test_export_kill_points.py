@@ -27,15 +27,10 @@ from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
 from npid_tf.server.index_source import OwnIndex
 from npid_tf.server.models import Models
+from tests.support.vectors import unit_rows
 
 DIM, ITEMS = 8, 12
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.scandir")
-
-
-def vectors_of(number):
-    vectors = np.random.default_rng(number).normal(size=[ITEMS, DIM])
-    vectors = vectors.astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def write_export(export_dir, number, encoder):
@@ -51,7 +46,7 @@ def write_export(export_dir, number, encoder):
             describe_model(folder, description)
         index = os.path.join(new.partial, "index")
         os.makedirs(index)
-        np.save(os.path.join(index, "dataset.npy"), vectors_of(number))
+        np.save(os.path.join(index, "dataset.npy"), unit_rows(ITEMS, DIM, seed=number))
         manifest = {
             **description,
             "n": ITEMS,
@@ -70,7 +65,7 @@ def check(export_dir, contents=None):
     contents = contents or read_contents(str(export_dir / "index"))
     (label,) = set(contents.labels(["0", "1", "2"]))
     number = int(label.split()[1])
-    ids, similarities, _ = contents.search(vectors_of(number)[:3], 1)
+    ids, similarities, _ = contents.search(unit_rows(ITEMS, DIM, seed=number)[:3], 1)
     assert ids == [["0"], ["1"], ["2"]]
     np.testing.assert_allclose(similarities, 1, atol=1e-5)
     return number, contents.base.manifest["encoder_hash"]
@@ -165,10 +160,10 @@ def kill_everywhere(export_dir, stride, exchange, same_encoder):
     write_export(export_dir, 0, encoders[0])
     if same_encoder:
         index = LiveIndex(str(export_dir / "index"))
-        index.upsert(["added"], vectors_of(99)[:1], ["new"])
+        index.upsert(["added"], unit_rows(ITEMS, DIM, seed=99)[:1], ["new"])
         index.delete(["7"])
         index.compact()  # What carries over is in a compacted index, and in the log.
-        index.upsert(["added too"], vectors_of(99)[1:2], ["new"])
+        index.upsert(["added too"], unit_rows(ITEMS, DIM, seed=99)[1:2], ["new"])
         index.close()
     here, there = os.pipe()
     reader = fork(lambda: watch(export_dir, here, same_encoder))

@@ -17,6 +17,7 @@ from npid_tf.saved_models.saved_model import (
     save_model,
     write_warmup,
 )
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -76,8 +77,7 @@ def test_files_of_several_kinds_and_sizes_share_a_batch(encoder):
 
 def test_the_neighbors_are_those_of_a_sort_and_vote_by_their_similarity(encoder):
     embedder = Embedder(encoder, 8, 1.0)
-    vectors = np.random.default_rng(1).normal(size=[7, 5]).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit_rows(7, 5, seed=1)
     labels = np.array([0, 1, 2, 0, 1, 2, 0])
     files = png(images_of(8, 8))
     finder = NeighborFinder(embedder, vectors, 4, labels, 0.2)

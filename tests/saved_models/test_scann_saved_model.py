@@ -12,6 +12,7 @@ from npid_tf.saved_models.scann_saved_model import (
 )
 from npid_tf.search import builder, tuning
 from npid_tf.search.builder import build_index
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +35,11 @@ def files(vectors):
 @pytest.mark.parametrize("kind", ["brute force", "quantized", "tree"])
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("int8", 0.03)])
 def test_saved_and_loaded_it_finds_what_exact_search_finds(
-    unit_vectors, tmp_path, monkeypatch, kind, dtype, error
+    tmp_path, monkeypatch, kind, dtype, error
 ):
     monkeypatch.setattr(builder, "BRUTE_FORCE_UP_TO", 1000 * (kind == "brute force"))
     monkeypatch.setattr(builder, "TREE_ABOVE", 1000 * (kind != "tree"))
-    vectors, queries = unit_vectors(400), unit_vectors(30, seed=1)
+    vectors, queries = unit_rows(400), unit_rows(30, seed=1)
     labels = np.arange(400) % 3
     index = build_index(vectors, list(range(400)), None, 5, 0.5, dtype)
     assert index.manifest["settings"]["kind"] == kind
@@ -63,8 +64,8 @@ def test_saved_and_loaded_it_finds_what_exact_search_finds(
     np.testing.assert_allclose(found["class_probabilities"], expected, atol=1e-4)
 
 
-def test_what_is_not_found_is_masked_and_does_not_vote(unit_vectors):
-    vectors = unit_vectors(400)
+def test_what_is_not_found_is_masked_and_does_not_vote():
+    vectors = unit_rows(400)
     settings = {"kind": "tree", "dtype": "float32", "leaves": 20}
     manifest = {
         "settings": {**settings, "leaves_to_search": 1, "reordered": 400},
@@ -76,7 +77,7 @@ def test_what_is_not_found_is_masked_and_does_not_vote(unit_vectors):
     finder = ScannNeighborFinder(
         Vectors(), vectors, manifest, 200, labels.astype(np.int64)
     )
-    found = finder.find(files(unit_vectors(20, seed=1)))
+    found = finder.find(files(unit_rows(20, seed=1)))
     ids, similarities = found["ids"].numpy(), found["similarities"].numpy()
     assert ids.shape == similarities.shape == (20, 200)
     np.testing.assert_array_equal(ids == -1, similarities == -1)

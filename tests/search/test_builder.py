@@ -8,6 +8,7 @@ from npid_tf.search.builder import build_index, check_dtype, choose_settings
 from npid_tf.search.nearest import nearest
 from npid_tf.search.scann_index import load_index
 from npid_tf.search.tuning import Trials
+from tests.support.vectors import unit_rows
 
 N, DIM = 3000, 16
 
@@ -29,13 +30,10 @@ def small_quantized(monkeypatch):
     monkeypatch.setattr(builder, "BRUTE_FORCE_UP_TO", 0)
 
 
-def unit_vectors(n=N, seed=0):
-    vectors = np.random.default_rng(seed).normal(size=[n, DIM]).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def build(recall, dtype="float32", queries=None, n=N, k=10):
-    return build_index(unit_vectors(n), list(range(n)), None, k, recall, dtype, queries)
+    return build_index(
+        unit_rows(n, DIM), list(range(n)), None, k, recall, dtype, queries
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +53,7 @@ def test_the_kind_follows_the_number_of_vectors(n, kind, leaves):
 
 def recall_of(index, queries, k=10):
     """By definition, with none of the package's own measuring."""
-    order = np.argsort(-queries @ unit_vectors().T, axis=1)[:, :k]
+    order = np.argsort(-queries @ unit_rows(N, DIM).T, axis=1)[:, :k]
     rows, _ = index.search(queries, k)
     return np.mean([len(set(a) & set(b)) for a, b in zip(order, rows, strict=True)]) / k
 
@@ -64,7 +62,7 @@ def recall_of(index, queries, k=10):
 def test_a_tree_reaches_its_recall_on_queries_it_was_not_tuned_on(
     small_trees, held_out
 ):
-    queries = unit_vectors(1000, seed=1)
+    queries = unit_rows(1000, DIM, seed=1)
     index = build(0.95, queries=queries[:500] if held_out else None)
     assert index.manifest["settings"]["kind"] == "tree"
     # Tuning keeps two standard errors to the target; here are 500 other queries. Rows
@@ -76,33 +74,33 @@ def test_a_higher_recall_searches_more_leaves(small_trees):
     low, high = build(0.5), build(0.97)
     leaves = [index.manifest["settings"]["leaves_to_search"] for index in (low, high)]
     assert leaves[0] < leaves[1]
-    queries = unit_vectors(300, seed=1)
+    queries = unit_rows(300, DIM, seed=1)
     assert recall_of(low, queries) + 0.1 < recall_of(high, queries)
 
 
 def test_a_quantized_index_reaches_its_recall(small_quantized):
     index = build(0.99)
     assert index.manifest["settings"]["kind"] == "quantized"
-    assert recall_of(index, unit_vectors(500, seed=1)) >= 0.98
+    assert recall_of(index, unit_rows(500, DIM, seed=1)) >= 0.98
 
 
 def test_all_leaves_and_all_reordered_is_exact_search(small_trees):
     index = build(0.6)
     index.manifest["settings"] |= {"leaves_to_search": 55, "reordered": N}
-    queries = unit_vectors(50, seed=1)
+    queries = unit_rows(50, DIM, seed=1)
     rows, similarities = index.search(queries, 10)
-    expected_similarities, expected = nearest(queries, unit_vectors(), 10)
+    expected_similarities, expected = nearest(queries, unit_rows(N, DIM), 10)
     np.testing.assert_array_equal(rows, expected)
     np.testing.assert_allclose(similarities, expected_similarities, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_a_loaded_index_searches_as_it_was_tuned(small_trees, dtype, tmp_path):
-    queries = unit_vectors(200, seed=1)
+    queries = unit_rows(200, DIM, seed=1)
     index = build(0.9, dtype, queries)
     index.save(str(tmp_path))
     loaded = load_index(str(tmp_path))
-    measured = Trials(unit_vectors(), 10, queries).measure(loaded)
+    measured = Trials(unit_rows(N, DIM), 10, queries).measure(loaded)
     assert measured["recall"] == loaded.manifest["recall"]["value"]
     chosen = loaded.manifest["settings"]
     (entry,) = [e for e in loaded.manifest["curve"] if e["settings"] == chosen]
@@ -131,9 +129,9 @@ def test_the_vectors_are_on_disk_once(kind, dtype, bytes_a_number, request, tmp_
 
 def test_more_neighbors_than_tuned_for_are_found_too(small_quantized):
     index = build(0.9)
-    rows, _ = index.search(unit_vectors(20, seed=1), 100)
+    rows, _ = index.search(unit_rows(20, DIM, seed=1), 100)
     assert (rows >= 0).all()
-    assert recall_of(index, unit_vectors(100, seed=1), 100) > 0.9
+    assert recall_of(index, unit_rows(100, DIM, seed=1), 100) > 0.9
 
 
 def test_a_recall_that_no_setting_reaches_is_refused():

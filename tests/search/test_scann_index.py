@@ -8,6 +8,7 @@ import pytest
 from npid_tf.search.builder import build_index
 from npid_tf.search.nearest import nearest
 from npid_tf.search.scann_index import load_index
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -15,17 +16,12 @@ def scann():
     return pytest.importorskip("scann")
 
 
-def unit_vectors(n, dim, seed=0):
-    vectors = np.random.default_rng(seed).normal(size=[n, dim]).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def small_index(n=30, k=3):
-    return build_index(unit_vectors(n, 8), list(range(n)), None, k, 0.95)
+    return build_index(unit_rows(n, 8), list(range(n)), None, k, 0.95)
 
 
 def test_brute_force_equals_exact_search(scann):
-    vectors, queries = unit_vectors(300, 8), unit_vectors(20, 8, seed=1)
+    vectors, queries = unit_rows(300, 8), unit_rows(20, 8, seed=1)
     index = build_index(vectors, list(range(300)), None, 7, 1.0)
     rows, similarities = index.search(queries, 7)
     expected_similarities, expected = nearest(queries, vectors, 7)
@@ -39,7 +35,7 @@ PATHS = [f"images/{row}.png" for row in range(300)]
 @pytest.mark.parametrize("ids", [PATHS, list(range(300))], ids=["paths", "numbers"])
 @pytest.mark.parametrize("labels", [None, [str(row % 3) for row in range(300)]])
 def test_a_saved_index_gives_the_same_neighbors(scann, tmp_path, ids, labels):
-    vectors, queries = unit_vectors(300, 8), unit_vectors(20, 8, seed=1)
+    vectors, queries = unit_rows(300, 8), unit_rows(20, 8, seed=1)
     index = build_index(vectors, ids, labels, 7, 0.95, encoder_hash="abc")
     index.save(str(tmp_path))
     loaded = load_index(str(tmp_path))
@@ -62,7 +58,7 @@ def test_the_manifest_tells_the_bytes_of_the_other_files(scann, tmp_path):
 def test_what_a_search_does_not_find_is_marked(scann, monkeypatch):
     monkeypatch.setattr("npid_tf.search.builder.BRUTE_FORCE_UP_TO", 0)
     monkeypatch.setattr("npid_tf.search.builder.TREE_ABOVE", 0)
-    vectors = unit_vectors(2000, 8)
+    vectors = unit_rows(2000, 8)
     index = build_index(vectors, list(range(2000)), None, 5, 0.5)
     index.manifest["settings"]["leaves_to_search"] = 1  # Of 45.
     rows, similarities = index.search(vectors[:20], 1000)
@@ -80,14 +76,14 @@ def test_what_a_search_does_not_find_is_marked(scann, monkeypatch):
 def test_queries_of_another_dimension_are_refused(scann):
     index = small_index()
     with pytest.raises(ValueError, match=r"vectors of 8 dimensions. Received: 9"):
-        index.search(unit_vectors(1, 9), 3)
+        index.search(unit_rows(1, 9), 3)
 
 
 @pytest.mark.parametrize("k", [0, 31])
 def test_k_beyond_the_images_is_refused(scann, k):
     index = small_index()
     with pytest.raises(ValueError, match=rf"\[1, 30\].*Received: {k}"):
-        index.search(unit_vectors(1, 8), k)
+        index.search(unit_rows(1, 8), k)
 
 
 def test_a_folder_without_an_index_is_refused(scann, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from npid_tf.search import builder
 from npid_tf.search.builder import build_index
 from npid_tf.search.stored_vectors import StoredVectors
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +20,10 @@ def scann():
 @pytest.mark.parametrize(
     ("dtype", "error"), [("float32", 0), ("bfloat16", 2**-8), ("int8", 2**-6)]
 )
-def test_they_are_those_that_were_indexed(
-    unit_vectors, tmp_path, monkeypatch, kind, dtype, error
-):
+def test_they_are_those_that_were_indexed(tmp_path, monkeypatch, kind, dtype, error):
     if kind == "quantized":
         monkeypatch.setattr(builder, "BRUTE_FORCE_UP_TO", 0)
-    vectors = unit_vectors(400)
+    vectors = unit_rows(400)
     build_index(vectors, list(range(400)), None, 3, 0.3, dtype).save(str(tmp_path))
     stored = StoredVectors(str(tmp_path), 8)
     assert len(stored) == 400
@@ -41,8 +40,8 @@ def test_a_folder_without_vectors_is_refused(tmp_path):
         StoredVectors(str(tmp_path), 8)
 
 
-def test_it_reads_what_was_there_when_it_was_opened(tmp_path, unit_vectors):
-    np.save(tmp_path / "dataset.npy", unit_vectors(3))
+def test_it_reads_what_was_there_when_it_was_opened(tmp_path):
+    np.save(tmp_path / "dataset.npy", unit_rows(3))
     stored = StoredVectors(str(tmp_path), 8)
     os.remove(tmp_path / "dataset.npy")
-    np.testing.assert_array_equal(stored[:], unit_vectors(3))
+    np.testing.assert_array_equal(stored[:], unit_rows(3))

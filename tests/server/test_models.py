@@ -7,6 +7,7 @@ import pytest
 
 from npid_tf.server.limits import RequestError
 from npid_tf.server.models import Models
+from tests.support.half_plus import save_half_plus
 
 
 @pytest.fixture
@@ -27,9 +28,7 @@ def predict(models, version=None):
     return servable.run("serving_default", inputs)["y"].tolist()
 
 
-def test_the_newest_version_is_served_and_a_newer_one_takes_over(
-    models, tmp_path, save_half_plus
-):
+def test_the_newest_version_is_served_and_a_newer_one_takes_over(models, tmp_path):
     assert models.find_new() == []
     save_half_plus(tmp_path / "encoder" / "1", 1.0)
     save_half_plus(tmp_path / "encoder" / "10", 10.0)
@@ -53,9 +52,7 @@ def test_the_newest_version_is_served_and_a_newer_one_takes_over(
     assert before.run("serving_default", inputs)["y"].tolist() == [11.0]
 
 
-def test_a_version_that_does_not_load_leaves_the_one_before(
-    models, tmp_path, save_half_plus, capsys
-):
+def test_a_version_that_does_not_load_leaves_the_one_before(models, tmp_path, capsys):
     save_half_plus(tmp_path / "encoder" / "1", 1.0)
     load_and_publish(models)
     broken = tmp_path / "encoder" / "2"
@@ -74,9 +71,7 @@ def test_a_version_that_does_not_load_leaves_the_one_before(
     assert predict(models) == [3.0]
 
 
-def test_unknown_models_versions_and_signatures_are_told(
-    models, tmp_path, save_half_plus
-):
+def test_unknown_models_versions_and_signatures_are_told(models, tmp_path):
     save_half_plus(tmp_path / "encoder" / "1", 1.0)
     load_and_publish(models)
     for ask in (models.get, models.status):

@@ -2,9 +2,10 @@
 
 from npid_tf.server import protos
 from npid_tf.server.models import Models
+from tests.support.half_plus import save_half_plus
 
 
-def test_a_version_that_failed_is_told_with_its_error(tmp_path, save_half_plus):
+def test_a_version_that_failed_is_told_with_its_error(tmp_path):
     save_half_plus(tmp_path / "encoder" / "3", 1.0)
     (tmp_path / "encoder" / "4").mkdir()
     models = Models(str(tmp_path))

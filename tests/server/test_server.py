@@ -12,6 +12,7 @@ import pytest
 
 from npid_tf.client import Client
 from npid_tf.server.models import Servable
+from tests.support.requests import b64
 
 
 def test_stopping_answers_what_has_come(toy, start_server, monkeypatch):
@@ -76,7 +77,7 @@ def test_messages_that_are_too_large_are_refused_by_grpc(toy, start_server):
         client.predict("encoder", {"x": np.zeros(10**6, np.float32)})
 
 
-def test_the_flags_bound_what_is_served(exported, start_server, digit, b64, tmp_path):
+def test_the_flags_bound_what_is_served(exported, start_server, digit, tmp_path):
     directory = tmp_path / "export"
     shutil.copytree(exported.export_dir, directory)
     server = start_server(

@@ -1,9 +1,7 @@
 """Servers of tiny exports, in threads of the test run, and small indexes."""
 
-import base64
 import dataclasses
-import http.client
-import json
+import functools
 import os
 import shutil
 import threading
@@ -15,11 +13,11 @@ import tensorflow as tf
 
 from npid_tf.runs import build
 from npid_tf.runs.config import Config
-from npid_tf.saved_models.saved_model import save_model
 from npid_tf.search.live.base import build_base
 from npid_tf.serve import serve
-
-DIM = 8
+from tests.support.half_plus import save_half_plus
+from tests.support.requests import ask
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +46,7 @@ def start_server():
         if answer.error is not None:
             raise answer.error
         answer.config = config
-        answer.ask = lambda *arguments: _ask(answer.port, *arguments)
+        answer.ask = functools.partial(ask, answer.port)
         servers.append(answer)
         return answer
 
@@ -72,47 +70,8 @@ def server(exported, tmp_path_factory, start_server):
     )
 
 
-class HalfPlus(tf.Module):
-    """The example of TensorFlow Serving's documentation, and one of several inputs."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.number = tf.Variable(number)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def predict(self, x):
-        return {"y": x / 2 + self.number}
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, name="tag"),
-            tf.TensorSpec([None, 5], tf.int32, name="signal"),
-            tf.TensorSpec([None, 2, 2], tf.int64, name="sensor"),
-        ]
-    )
-    def sum_up(self, tag, signal, sensor):
-        return {
-            "tag": tag,
-            "copy_bytes": tag,
-            "signal": tf.reduce_sum(signal, axis=1),
-            "sensor": sensor,
-        }
-
-
 @pytest.fixture(scope="session")
-def save_half_plus():
-    """Writes half-plus-NUMBER as a version: (directory, number)."""
-
-    def save(directory, number):
-        module = HalfPlus(number)
-        signatures = {"serving_default": module.predict, "sum_up": module.sum_up}
-        save_model(module, signatures, str(directory), {"encoder_hash": "half"})
-
-    return save
-
-
-@pytest.fixture(scope="session")
-def toy(tmp_path_factory, start_server, save_half_plus):
+def toy(tmp_path_factory, start_server):
     """A server whose encoder is version 123 of half-plus-three; it has no index."""
     directory = tmp_path_factory.mktemp("toy")
     save_half_plus(directory / "encoder" / "123", 3.0)
@@ -134,25 +93,8 @@ def noise():
     return tf.io.encode_png(pixels).numpy()
 
 
-@pytest.fixture(scope="session")
-def b64():
-    """Bytes as JSON."""
-    return lambda data: {"b64": base64.b64encode(data).decode()}
-
-
-@pytest.fixture(scope="session")
-def unit_vectors():
-    """(n, seed=0) -> float32 [n, 8], of unit length."""
-
-    def make(n, seed=0):
-        vectors = np.random.default_rng(seed).normal(size=[n, DIM]).astype(np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    return make
-
-
 @pytest.fixture
-def make_index(unit_vectors, tmp_path):
+def make_index(tmp_path):
     """(n, labels=None, dtype="float32") -> the folder of an index of n items."""
 
     def make(n, labels=None, dtype="float32", encoder_hash="the encoder's hash"):
@@ -164,7 +106,7 @@ def make_index(unit_vectors, tmp_path):
             "settings": {"dtype": dtype},
             "recall": {"k": 3, "target": 0.9},
         }
-        vectors = unit_vectors(n)
+        vectors = unit_rows(n)
         build_base(directory, vectors, list(range(n)), labels or [None] * n, like)
         return directory
 
@@ -201,35 +143,3 @@ def browser():
         )
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def headers_of():
-    """(port, method, path, headers={}) -> (status, headers, bytes) of an answer."""
-
-    def ask(port, method, path, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.request(method, path, None, headers or {})
-            response = connection.getresponse()
-            return response.status, response.headers, response.read()
-        finally:
-            connection.close()
-
-    return ask
-
-
-def _ask(port, method, path, body=None, headers=None):
-    """(status, JSON or bytes) of a request to 127.0.0.1; a dict is sent as JSON."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        if isinstance(body, dict):
-            body = json.dumps(body)
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        content = response.read()
-        if response.headers.get_content_type() == "application/json":
-            content = json.loads(content)
-        return response.status, content
-    finally:
-        connection.close()

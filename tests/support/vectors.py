@@ -3,6 +3,12 @@
 import numpy as np
 
 
+def unit_rows(num_rows, dim=8, *, seed=0):
+    """Random unit vectors, float32 [num_rows, dim]. `seed` may be a Generator."""
+    rows = np.random.default_rng(seed).normal(size=[num_rows, dim]).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 def in_blocks(vectors, size):
     """A generator of consecutive rows, so read once; None for the array itself."""
     if size is None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import npid_tf
 from npid_tf.training.health import Health
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -29,13 +30,8 @@ def health_of():
     return make
 
 
-def unit(rng, *shape):
-    vectors = rng.normal(size=shape).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
 def test_embeddings_on_their_rows_are_in_perfect_health(health_of, capsys):
-    vectors = unit(np.random.default_rng(0), 3000, 64)
+    vectors = unit_rows(3000, 64, seed=0)
     logs = health_of(vectors, vectors)
     assert logs["alignment"] == pytest.approx(0, abs=1e-6)
     assert logs["positive_rank"] == 1
@@ -45,7 +41,7 @@ def test_embeddings_on_their_rows_are_in_perfect_health(health_of, capsys):
 
 def test_ranks_and_distances_equal_numpy(health_of):
     rng = np.random.default_rng(1)
-    vectors, embeddings = unit(rng, 200, 8), unit(rng, 200, 8)
+    vectors, embeddings = unit_rows(200, 8, seed=rng), unit_rows(200, 8, seed=rng)
     logs = health_of(vectors, embeddings)
     scores = embeddings.astype(np.float64) @ vectors.T
     ranks = 1 + (scores > np.diag(scores)[:, None]).sum(axis=1)
@@ -58,6 +54,6 @@ def test_collapsed_rows_raise_the_alarm(health_of, capsys):
     vectors = (
         np.full([300, 8], 1.0) + np.random.default_rng(2).normal(size=[300, 8]) / 9
     )
-    logs = health_of(vectors, unit(np.random.default_rng(3), 300, 8))
+    logs = health_of(vectors, unit_rows(300, 8, seed=3))
     assert logs["uniformity"] > -0.5
     assert "Warning: the rows of the bank have collapsed" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from npid_tf.protocols.diagnostics.measure import (
     measure,
 )
 from npid_tf.reports import html
+from tests.support.vectors import unit_rows
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -56,11 +57,6 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def unit_rows(num_rows, dim=64, seed=0):
-    rows = np.random.default_rng(seed).normal(size=(num_rows, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
 def source_of(labels):
     return from_arrays(np.zeros([len(labels), 2, 2, 3], np.uint8), labels)
 
@@ -70,14 +66,14 @@ def planted(config):
     """Training images 4 and 9 and image 7 to classify are one; others to classify are
     near one of their class. Returns the rows, `Training`, `HeldOut` and the views."""
     config = dataclasses.replace(config, k=(1,), duplicate_similarity=0.999)
-    train, queries = unit_rows(30), unit_rows(20, seed=1)
+    train, queries = unit_rows(30, 64), unit_rows(20, 64, seed=1)
     train[4] = queries[7] = train[9]
     queries[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * queries[:7]
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     source, eval_source = source_of(np.arange(30) % 3), source_of(np.arange(20) % 3)
     training = look_at_training(config, train)
     held_out = look_at_held_out(config, source, eval_source, train, queries)
-    views = train, unit_rows(30, seed=2)
+    views = train, unit_rows(30, 64, seed=2)
     rows = measure(config, training, views, held_out, eval_source)
     return {row["measure"]: row["value"] for row in rows}, training, held_out, views
 
@@ -105,7 +101,7 @@ def test_the_measures_are_those_of_their_functions(planted):
 
 
 def test_without_labels_there_are_leaks_but_no_classes(config):
-    train, queries = unit_rows(30), unit_rows(20, seed=1)
+    train, queries = unit_rows(30, 64), unit_rows(20, 64, seed=1)
     source = source_of(np.arange(30))
     eval_source = from_arrays(np.zeros([20, 2, 2, 3], np.uint8))
     held_out = look_at_held_out(config, source, eval_source, train, queries)
@@ -118,7 +114,7 @@ def test_without_labels_there_are_leaks_but_no_classes(config):
 
 
 def test_of_many_images_a_sample_is_looked_at_under_its_own_indices(config):
-    vectors = unit_rows(40)
+    vectors = unit_rows(40, 64)
     training = look_at_training(dataclasses.replace(config, max_images=12), vectors)
     assert len(training.sample) == 12
     similarities, neighbors = training.neighbors

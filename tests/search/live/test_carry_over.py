@@ -10,25 +10,26 @@ import pytest
 from npid_tf.search.live.base import build_base
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
+from tests.support.vectors import unit_rows
 
 pytest.importorskip("scann")
 
 
 @pytest.fixture
-def changed(make_index, unit_vectors):
+def changed(make_index):
     """(dtype, known=True) -> an index whose changes were compacted, twice."""
 
     def make(dtype, known=True):
         directory = make_index(60, dtype=dtype)
         index = LiveIndex(directory)
-        index.upsert(["new", "3"], unit_vectors(2, seed=1), ["x", "y"])
+        index.upsert(["new", "3"], unit_rows(2, seed=1), ["x", "y"])
         index.delete(["7", "8"])
         index.compact()
-        index.upsert(["8"], unit_vectors(1, seed=2), ["z"])
-        index.upsert(["gone"], unit_vectors(1, seed=3))
+        index.upsert(["8"], unit_rows(1, seed=2), ["z"])
+        index.upsert(["gone"], unit_rows(1, seed=3))
         index.compact()
         index.delete(["gone", "9"])
-        index.upsert(["newest"], unit_vectors(1, seed=4))
+        index.upsert(["newest"], unit_rows(1, seed=4))
         index.close()
         if not known:  # As before it was kept.
             _forget(f"{directory}.live/index-2")
@@ -60,7 +61,7 @@ def export_again(directory, vectors, dtype, recall=0.9):
     build_base(directory, vectors, list(range(n)), [None] * n, like)
 
 
-def check(contents, unit_vectors, dtype, recall=0.9):
+def check(contents, dtype, recall=0.9):
     expected = {str(n) for n in range(60)} - {"7", "9"} | {"new", "newest"}
     assert set(contents.ids()) == expected and len(contents) == len(expected)
     assert contents.labels(["3", "8", "new", "newest", "5"]) == [
@@ -71,10 +72,10 @@ def check(contents, unit_vectors, dtype, recall=0.9):
     unchanged = [str(n) for n in range(60) if n not in (3, 7, 8, 9)]
     atol = 0 if dtype == "float32" else 2**-6
     rows = [int(name) for name in unchanged]
-    vectors = unit_vectors(60)[rows]
+    vectors = unit_rows(60)[rows]
     np.testing.assert_allclose(contents.embeddings(unchanged), vectors, atol=atol)
     changed = np.concatenate(
-        [unit_vectors(2, seed=1), unit_vectors(1, seed=2), unit_vectors(1, seed=4)]
+        [unit_rows(2, seed=1), unit_rows(1, seed=2), unit_rows(1, seed=4)]
     )
     found = contents.embeddings(["new", "3", "8", "newest"])
     np.testing.assert_allclose(found, changed, atol=2**-6)
@@ -90,28 +91,26 @@ def check(contents, unit_vectors, dtype, recall=0.9):
     ("before", "after"), [("int8", "float32"), ("float32", "bfloat16")]
 )
 def test_after_a_compaction_searches_use_the_dtype_of_a_new_export(
-    changed, unit_vectors, before, after, known
+    changed, before, after, known
 ):
     directory = changed(before, known)
-    export_again(directory, unit_vectors(60), after)
-    check(read_contents(directory), unit_vectors, after)  # Reading writes nothing.
+    export_again(directory, unit_rows(60), after)
+    check(read_contents(directory), after)  # Reading writes nothing.
     reader = LiveIndex(directory, read_only=True)
     index = LiveIndex(directory)
     for contents in (index, reader, read_contents(directory)):
-        check(contents, unit_vectors, after)
+        check(contents, after)
     index.compact()
     for contents in (index, reader, read_contents(directory)):
-        check(contents, unit_vectors, after)
+        check(contents, after)
     index.close()
     reopened = LiveIndex(directory)
-    check(reopened, unit_vectors, after)
+    check(reopened, after)
     assert reopened.stats()["added_since"] == 0
     reopened.close()
 
 
-def test_a_recall_that_the_compacted_index_misses_is_that_of_the_new_export(
-    changed, unit_vectors
-):
+def test_a_recall_that_the_compacted_index_misses_is_that_of_the_new_export(changed):
     directory = changed("float32")
     path = f"{directory}.live/index-2/manifest.json"
     with open(path, encoding="utf-8") as file:
@@ -119,13 +118,13 @@ def test_a_recall_that_the_compacted_index_misses_is_that_of_the_new_export(
     manifest["recall"]["value"] = 0.91
     with open(path, "w", encoding="utf-8") as file:
         json.dump(manifest, file)
-    export_again(directory, unit_vectors(60), "float32", recall=0.99)
-    check(read_contents(directory), unit_vectors, "float32", recall=0.99)
+    export_again(directory, unit_rows(60), "float32", recall=0.99)
+    check(read_contents(directory), "float32", recall=0.99)
 
 
-def test_images_that_the_new_export_has_besides_are_found(changed, unit_vectors):
+def test_images_that_the_new_export_has_besides_are_found(changed):
     directory = changed("float32")
-    more = np.concatenate([unit_vectors(60), unit_vectors(2, seed=8)])
+    more = np.concatenate([unit_rows(60), unit_rows(2, seed=8)])
     export_again(directory, more, "float32")
     index = LiveIndex(directory)
     assert index.search(more[60:], 1)[0] == [["60"], ["61"]]
@@ -133,9 +132,9 @@ def test_images_that_the_new_export_has_besides_are_found(changed, unit_vectors)
     index.close()
 
 
-def test_a_compacted_index_that_is_as_asked_stays(changed, unit_vectors):
+def test_a_compacted_index_that_is_as_asked_stays(changed):
     directory = changed("float32")
-    export_again(directory, unit_vectors(60), "float32")
+    export_again(directory, unit_rows(60), "float32")
     index = LiveIndex(directory)
     stats = index.stats()
     assert (stats["generation"], stats["added_since"]) == (2, 1)

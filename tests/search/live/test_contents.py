@@ -10,6 +10,7 @@ from npid_tf.search import builder, tuning
 from npid_tf.search.changes import Delete, make_upsert
 from npid_tf.search.live.base import BaseIndex
 from npid_tf.search.live.contents import LiveContents
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -19,9 +20,9 @@ def contents(make_index):
 
 
 @pytest.fixture
-def upsert(unit_vectors):
+def upsert():
     def apply(contents, ids, seed, labels=None):
-        vectors = unit_vectors(len(ids), seed)
+        vectors = unit_rows(len(ids), seed=seed)
         contents.apply(make_upsert(ids, vectors, labels, 8))
         return vectors
 
@@ -38,11 +39,9 @@ def assert_nearest(found, queries, vector_of, k):
     np.testing.assert_allclose(similarities, expected, atol=1e-5)
 
 
-def test_what_is_added_replaced_and_deleted_is_seen_at_once(
-    contents, upsert, unit_vectors
-):
-    vector_of = dict(zip(map(str, range(30)), unit_vectors(30), strict=True))
-    queries = unit_vectors(20, seed=9)
+def test_what_is_added_replaced_and_deleted_is_seen_at_once(contents, upsert):
+    vector_of = dict(zip(map(str, range(30)), unit_rows(30), strict=True))
+    queries = unit_rows(20, seed=9)
     names = ["new", "7", "newer"]
     vector_of.update(zip(names, upsert(contents, names, 1), strict=True))
     assert_nearest(contents.search(queries, 10), queries, vector_of, 10)
@@ -79,11 +78,9 @@ def test_an_id_that_is_not_there_has_no_embedding(contents):
     assert "8" not in contents and "7" in contents
 
 
-def test_when_all_is_deleted_nothing_is_found_and_adding_goes_on(
-    contents, upsert, unit_vectors
-):
+def test_when_all_is_deleted_nothing_is_found_and_adding_goes_on(contents, upsert):
     contents.apply(Delete(contents.ids()))
-    ids, similarities, exact = contents.search(unit_vectors(2), 5)
+    ids, similarities, exact = contents.search(unit_rows(2), 5)
     assert (ids, similarities.shape, exact) == ([[], []], (2, 0), True)
     vectors = upsert(contents, ["a", "b"], 1)
     ids, similarities, _ = contents.search(vectors, 5)
@@ -91,8 +88,8 @@ def test_when_all_is_deleted_nothing_is_found_and_adding_goes_on(
     assert similarities.shape == (2, 2)
 
 
-def test_no_queries_have_no_answers(contents, unit_vectors):
-    ids, similarities, _ = contents.search(unit_vectors(1)[:0], 5)
+def test_no_queries_have_no_answers(contents):
+    ids, similarities, _ = contents.search(unit_rows(1)[:0], 5)
     assert (ids, similarities.shape) == ([], (0, 5))
 
 
@@ -103,17 +100,15 @@ def test_ids_that_come_twice_are_refused(make_index):
         LiveContents(base)
 
 
-def test_where_scann_finds_too_few_the_search_is_exact(
-    make_index, unit_vectors, monkeypatch
-):
+def test_where_scann_finds_too_few_the_search_is_exact(make_index, monkeypatch):
     pytest.importorskip("scann")
     monkeypatch.setattr(builder, "BRUTE_FORCE_UP_TO", 0)
     monkeypatch.setattr(builder, "TREE_ABOVE", 0)
     monkeypatch.setattr(tuning, "NUM_QUERIES", 50)
     contents = LiveContents(BaseIndex(make_index(1000)))
     assert contents.base.manifest["settings"]["kind"] == "tree"
-    query = unit_vectors(1)
-    vector_of = dict(zip(map(str, range(1000)), unit_vectors(1000), strict=True))
+    query = unit_rows(1)
+    vector_of = dict(zip(map(str, range(1000)), unit_rows(1000), strict=True))
     assert contents.search(query, 3)[2] is False
     # All 400 nearest go, and with them whole leaves.
     for name in contents.search(query, 400)[0][0]:
@@ -124,9 +119,9 @@ def test_where_scann_finds_too_few_the_search_is_exact(
     assert found[2] is True
 
 
-def test_searches_beside_changes_see_each_change_whole(contents, unit_vectors):
+def test_searches_beside_changes_see_each_change_whole(contents):
     """A pair of items is always replaced together: never one old, one new."""
-    pairs = unit_vectors(2, seed=5)
+    pairs = unit_rows(2, seed=5)
     contents.apply(make_upsert(["left", "right"], pairs, ["0", "0"], 8))
     turned = [pairs, pairs[::-1].copy()]
     stop = threading.Event()

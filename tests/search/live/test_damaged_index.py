@@ -14,6 +14,8 @@ from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
 from npid_tf.search.scann_index import load_index
 from npid_tf.server.models import Models, Servable
+from tests.support.half_plus import save_half_plus
+from tests.support.vectors import unit_rows
 
 WAYS = {
     "missing": lambda data: None,
@@ -39,13 +41,13 @@ def damage(path, how):
 
 
 @pytest.fixture
-def compacted(make_index, unit_vectors):
+def compacted(make_index):
     """The folder of an index whose changes were compacted; its log holds one more."""
     directory = make_index(300, [f"class {n % 7}" for n in range(300)], "int8")
     index = LiveIndex(directory)
-    index.upsert(["new"], unit_vectors(1, seed=1))
+    index.upsert(["new"], unit_rows(1, seed=1))
     index.compact()
-    index.upsert(["newer"], unit_vectors(1, seed=2))
+    index.upsert(["newer"], unit_rows(1, seed=2))
     index.close()
     return pathlib.Path(directory)
 
@@ -140,11 +142,11 @@ def test_any_flip_of_the_log_is_refused(compacted):
     assert path.read_bytes() == changed
 
 
-def test_compactions_leave_folders_that_others_may_read(make_index, unit_vectors):
+def test_compactions_leave_folders_that_others_may_read(make_index):
     before = os.umask(0o022)
     try:
         index = LiveIndex(make_index(20))
-        index.upsert(["new"], unit_vectors(1))
+        index.upsert(["new"], unit_rows(1))
         index.compact()
         index.close()
     finally:
@@ -156,7 +158,7 @@ def test_compactions_leave_folders_that_others_may_read(make_index, unit_vectors
 
 
 @pytest.fixture
-def model(tmp_path, save_half_plus):
+def model(tmp_path):
     folder = tmp_path / "encoder" / "1"
     save_half_plus(folder, 3.0)
     return folder

@@ -11,24 +11,25 @@ from npid_tf.search.changes import make_upsert
 from npid_tf.search.live.files import LiveFiles
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
+from tests.support.vectors import unit_rows
 
 
 def names_in(directory):
     return sorted(os.listdir(directory))
 
 
-def test_reading_writes_nothing(make_index, unit_vectors):
+def test_reading_writes_nothing(make_index):
     directory = make_index(20)
     contents = read_contents(directory)
     assert len(contents) == 20
     assert names_in(os.path.dirname(directory)) == ["index"]
 
 
-def test_reading_sees_the_changes_of_another_that_has_it_open(make_index, unit_vectors):
+def test_reading_sees_the_changes_of_another_that_has_it_open(make_index):
     directory = make_index(20)
     index = LiveIndex(directory)
     for generation in range(2):
-        index.upsert([f"new {generation}"], unit_vectors(1, seed=1))
+        index.upsert([f"new {generation}"], unit_rows(1, seed=1))
         before = names_in(f"{directory}.live")
         contents = read_contents(directory)
         assert sorted(contents.ids()) == sorted(index.ids())
@@ -38,12 +39,10 @@ def test_reading_sees_the_changes_of_another_that_has_it_open(make_index, unit_v
     index.close()
 
 
-def test_reading_while_a_compaction_swaps_reads_again(
-    make_index, unit_vectors, monkeypatch
-):
+def test_reading_while_a_compaction_swaps_reads_again(make_index, monkeypatch):
     directory = make_index(20)
     index = LiveIndex(directory)
-    index.upsert(["new"], unit_vectors(1, seed=1))
+    index.upsert(["new"], unit_rows(1, seed=1))
     load_base, loads = LiveFiles.load_base, []
 
     def compact_first(files):
@@ -81,13 +80,13 @@ def test_a_folder_that_cannot_be_written_is_named(make_index):
 
 
 @pytest.fixture
-def changed(make_index, unit_vectors):
+def changed(make_index):
     """The folder of an index to which an item was added, twice compacted or not."""
 
     def make(compact):
         directory = make_index(20)
         index = LiveIndex(directory)
-        index.upsert(["new"], unit_vectors(1, seed=1))
+        index.upsert(["new"], unit_rows(1, seed=1))
         if compact:
             index.compact()
         index.close()
@@ -121,9 +120,7 @@ def export_again(directory, **description):
 
 
 @pytest.mark.parametrize("compact", [False, True])
-def test_changes_carry_over_to_a_new_export_of_the_same_encoder(
-    changed, compact, unit_vectors
-):
+def test_changes_carry_over_to_a_new_export_of_the_same_encoder(changed, compact):
     directory = changed(compact)
     index = LiveIndex(directory)
     index.delete(["3"])
@@ -133,12 +130,12 @@ def test_changes_carry_over_to_a_new_export_of_the_same_encoder(
     for opened in (read_contents, LiveIndex, read_contents):
         contents = opened(directory)
         assert contents.ids() == before.ids()
-        queries = unit_vectors(4, seed=2)
+        queries = unit_rows(4, seed=2)
         found, expected = contents.search(queries, 20), before.search(queries, 20)
         assert found[0] == expected[0]
         np.testing.assert_array_equal(found[1], expected[1])
         if opened is LiveIndex:
-            contents.upsert(["newest"], unit_vectors(1, seed=3))
+            contents.upsert(["newest"], unit_rows(1, seed=3))
             contents.close()
             before = read_contents(directory)
     assert "newest" in before and "new" in before and "3" not in before
@@ -168,13 +165,13 @@ def test_changes_to_an_export_of_another_encoder_or_data_are_refused(
     index.close()
 
 
-def test_where_nothing_was_changed_a_new_export_takes_over(make_index, unit_vectors):
+def test_where_nothing_was_changed_a_new_export_takes_over(make_index):
     directory = make_index(20)
     LiveIndex(directory).close()
     export_again(directory, encoder_hash="another")
     index = LiveIndex(directory)
     assert index.encoder_hash == "another"
-    index.upsert(["new"], unit_vectors(1, seed=1))
+    index.upsert(["new"], unit_rows(1, seed=1))
     index.close()
     assert "new" in read_contents(directory)
 
@@ -187,10 +184,10 @@ def test_a_log_that_is_missing_is_refused(changed):
             opened(directory)
 
 
-def test_a_log_that_is_damaged_is_refused_by_readers_too(changed, unit_vectors):
+def test_a_log_that_is_damaged_is_refused_by_readers_too(changed):
     directory = changed(False)
     index = LiveIndex(directory)
-    index.upsert(["newer"], unit_vectors(1, seed=2))
+    index.upsert(["newer"], unit_rows(1, seed=2))
     index.close()
     path = f"{directory}.live/changes-0.log"
     data = np.fromfile(path, np.uint8)
@@ -201,9 +198,9 @@ def test_a_log_that_is_damaged_is_refused_by_readers_too(changed, unit_vectors):
             opened(directory)
 
 
-def test_what_is_half_written_is_no_change_yet(changed, unit_vectors):
+def test_what_is_half_written_is_no_change_yet(changed):
     directory = changed(False)
-    whole = make_upsert(["half"], unit_vectors(1), None, 8).encode()
+    whole = make_upsert(["half"], unit_rows(1), None, 8).encode()
     with open(f"{directory}.live/changes-0.log", "ab") as file:
         file.write(whole[:30])
     contents = read_contents(directory)

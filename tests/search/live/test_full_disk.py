@@ -15,6 +15,7 @@ from npid_tf.saved_models.export_folder import new_export
 from npid_tf.search.index_files import read_ids
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -51,15 +52,13 @@ def fill(disk, leave=0):
     return path.unlink
 
 
-def test_changes_on_a_full_disk_are_refused_and_none_is_lost(
-    small_disk, directory, unit_vectors
-):
+def test_changes_on_a_full_disk_are_refused_and_none_is_lost(small_disk, directory):
     index = LiveIndex(directory)
     free = fill(small_disk, 8192)
     done = []
     with pytest.raises(FileError, match=r"Could not write .*No space left"):
         for number in range(1000):
-            index.upsert([f"new {number}"], unit_vectors(1, seed=number))
+            index.upsert([f"new {number}"], unit_rows(1, seed=number))
             done.append(f"new {number}")
     assert 0 < len(done) < 1000
     with pytest.raises(FileError):
@@ -69,19 +68,19 @@ def test_changes_on_a_full_disk_are_refused_and_none_is_lost(
     index = LiveIndex(directory)  # Which also goes on a full disk.
     assert len(index) == 200 + len(done)
     free()
-    index.upsert(["last"], unit_vectors(1))
+    index.upsert(["last"], unit_rows(1))
     index.close()
     assert set(done) | {"last"} <= set(read_contents(directory).ids())
 
 
 @pytest.mark.parametrize("leave", [0, 4096, 16384, 24576])
 def test_a_compaction_on_a_full_disk_leaves_the_index(
-    small_disk, directory, unit_vectors, leave, monkeypatch
+    small_disk, directory, leave, monkeypatch
 ):
     if leave == 16384:  # NumPy writes the vectors, not ScaNN.
         monkeypatch.setitem(sys.modules, "scann", None)
     index = LiveIndex(directory)
-    index.upsert(["new"], unit_vectors(1, seed=1))
+    index.upsert(["new"], unit_rows(1, seed=1))
     index.delete(["3"])
     names = sorted(os.listdir(index._files.directory))
     free = fill(small_disk, leave)
@@ -90,7 +89,7 @@ def test_a_compaction_on_a_full_disk_leaves_the_index(
     assert sorted(os.listdir(index._files.directory)) == names
     assert "new" in index and "3" not in index
     free()
-    index.upsert(["newer"], unit_vectors(1, seed=2))
+    index.upsert(["newer"], unit_rows(1, seed=2))
     index.compact()
     assert index.stats()["generation"] == 1 and len(index) == 201
     index.close()

@@ -11,6 +11,7 @@ import pytest
 
 from npid_tf.search.live import index as live_index
 from npid_tf.search.live.index import LiveIndex
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def index(make_index):
     opened.close()
 
 
-def test_the_index_of_an_export_is_searched_as_it_is(index, unit_vectors):
-    ids, similarities, exact = index.search(unit_vectors(30), 4)
-    products = unit_vectors(30) @ unit_vectors(30).T
+def test_the_index_of_an_export_is_searched_as_it_is(index):
+    ids, similarities, exact = index.search(unit_rows(30), 4)
+    products = unit_rows(30) @ unit_rows(30).T
     order = np.argsort(-products, axis=1)[:, :4]
     assert ids == [[str(row) for row in line] for line in order]
     assert similarities.dtype == np.float32 and similarities.shape == (30, 4)
@@ -33,10 +34,10 @@ def test_the_index_of_an_export_is_searched_as_it_is(index, unit_vectors):
     assert index.manifest["data"] == {"dataset": "digits"}
 
 
-def test_stats_tell_how_it_searches(make_index, unit_vectors, monkeypatch):
+def test_stats_tell_how_it_searches(make_index, monkeypatch):
     pytest.importorskip("scann")
     index = LiveIndex(make_index(30))
-    index.upsert(["3", "new"], unit_vectors(2, seed=1))
+    index.upsert(["3", "new"], unit_rows(2, seed=1))
     stats = index.stats()
     assert (stats["engine"], stats["why_exact"]) == ("scann", None)
     assert (stats["items"], stats["added_since"], stats["base_items_gone"]) == (
@@ -60,7 +61,7 @@ def test_stats_tell_how_it_searches(make_index, unit_vectors, monkeypatch):
     index = LiveIndex(index._files.index_dir)
     assert index.stats()["engine"] == "exact"
     assert "pip install scann" in index.stats()["why_exact"]
-    assert index.search(unit_vectors(1), 1)[2] is True
+    assert index.search(unit_rows(1), 1)[2] is True
     index.close()
 
 
@@ -81,15 +82,15 @@ def test_another_dimension_is_refused(index, dim):
             call()
 
 
-def test_a_k_below_one_is_refused(index, unit_vectors):
+def test_a_k_below_one_is_refused(index):
     with pytest.raises(ValueError, match=r"`k` must be at least 1. Received: 0"):
-        index.search(unit_vectors(1), 0)
+        index.search(unit_rows(1), 0)
 
 
-def test_a_closed_index_takes_no_changes(index, unit_vectors):
+def test_a_closed_index_takes_no_changes(index):
     index.close()
     for change in (
-        lambda: index.upsert(["a"], unit_vectors(1)),
+        lambda: index.upsert(["a"], unit_rows(1)),
         lambda: index.delete(["0"]),
         index.compact,
     ):
@@ -97,26 +98,24 @@ def test_a_closed_index_takes_no_changes(index, unit_vectors):
             change()
 
 
-def test_a_change_that_cannot_be_written_changes_nothing(
-    index, unit_vectors, monkeypatch
-):
+def test_a_change_that_cannot_be_written_changes_nothing(index, monkeypatch):
     def fail(file, data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", fail)
         with pytest.raises(OSError, match="No space left"):
-            index.upsert(["new"], unit_vectors(1, seed=1))
+            index.upsert(["new"], unit_rows(1, seed=1))
         with pytest.raises(OSError, match="No space left"):
             index.delete(["3"])
     assert "new" not in index and "3" in index
-    index.upsert(["newer"], unit_vectors(1, seed=2))
+    index.upsert(["newer"], unit_rows(1, seed=2))
     assert index.delete(["3"]) == 1
 
 
-def test_changes_while_it_compacts_are_kept(index, unit_vectors, monkeypatch):
+def test_changes_while_it_compacts_are_kept(index, monkeypatch):
     build_base = live_index.build_base
-    vectors = unit_vectors(5, seed=1)
+    vectors = unit_rows(5, seed=1)
     index.upsert(["a", "b"], vectors[:2])
 
     def change_meanwhile(*arguments):
@@ -144,13 +143,11 @@ def test_changes_while_it_compacts_are_kept(index, unit_vectors, monkeypatch):
     index.close()
 
 
-def test_a_compaction_that_fails_leaves_the_index_as_it_was(
-    index, unit_vectors, monkeypatch
-):
+def test_a_compaction_that_fails_leaves_the_index_as_it_was(index, monkeypatch):
     def fail(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    index.upsert(["a"], unit_vectors(1, seed=1))
+    index.upsert(["a"], unit_rows(1, seed=1))
     files = sorted(os.listdir(index._files.directory))
     for name in (
         "index.build_base",
@@ -161,18 +158,16 @@ def test_a_compaction_that_fails_leaves_the_index_as_it_was(
             patch.setattr(f"npid_tf.search.live.{name}", fail)
             with pytest.raises(OSError, match="No space left"):
                 index.compact()
-        index.upsert(["b"], unit_vectors(1, seed=2))
+        index.upsert(["b"], unit_rows(1, seed=2))
         assert "a" in index and index.stats()["generation"] == 0
     index.compact()
     assert (len(index), index.stats()["generation"]) == (32, 1)
     assert len(os.listdir(index._files.directory)) == len(files) + 1
 
 
-def test_many_changes_start_a_compaction_in_the_background(
-    index, unit_vectors, monkeypatch
-):
+def test_many_changes_start_a_compaction_in_the_background(index, monkeypatch):
     monkeypatch.setattr(live_index, "COMPACT_AFTER", 40)
-    vectors = unit_vectors(120, seed=1)
+    vectors = unit_rows(120, seed=1)
     for n, vector in enumerate(vectors):
         index.upsert([f"new {n}"], vector[None])
     index.wait()
@@ -185,7 +180,7 @@ def test_many_changes_start_a_compaction_in_the_background(
 
 
 def test_a_compaction_that_fails_in_the_background_is_told_of_and_not_repeated(
-    index, unit_vectors, monkeypatch
+    index, monkeypatch
 ):
     calls = []
 
@@ -196,7 +191,7 @@ def test_a_compaction_that_fails_in_the_background_is_told_of_and_not_repeated(
     monkeypatch.setattr(live_index, "COMPACT_AFTER", 2)
     with monkeypatch.context() as patch:
         patch.setattr(live_index, "build_base", fail)
-        for n, vector in enumerate(unit_vectors(10, seed=1)):
+        for n, vector in enumerate(unit_rows(10, seed=1)):
             index.upsert([f"new {n}"], vector[None])
             index.wait()
     assert len(calls) == 1
@@ -207,9 +202,7 @@ def test_a_compaction_that_fails_in_the_background_is_told_of_and_not_repeated(
     assert index.stats()["compaction_error"] is None
 
 
-def test_a_compaction_comes_to_nothing_when_the_index_is_closed(
-    index, unit_vectors, monkeypatch
-):
+def test_a_compaction_comes_to_nothing_when_the_index_is_closed(index, monkeypatch):
     build_base, built = live_index.build_base, []
     entered, closed = threading.Event(), threading.Event()
 
@@ -220,7 +213,7 @@ def test_a_compaction_comes_to_nothing_when_the_index_is_closed(
 
     monkeypatch.setattr(live_index, "build_base", wait)
     monkeypatch.setattr(live_index, "COMPACT_AFTER", 0)
-    index.upsert(["a", "b"], unit_vectors(2, seed=1))
+    index.upsert(["a", "b"], unit_rows(2, seed=1))
     assert entered.wait(60)
     index.close()
     closed.set()
@@ -232,9 +225,9 @@ def test_a_compaction_comes_to_nothing_when_the_index_is_closed(
     again.close()
 
 
-def test_threads_search_while_others_change_and_it_compacts(index, unit_vectors):
+def test_threads_search_while_others_change_and_it_compacts(index):
     """Items that nobody touches are found all the time."""
-    queries = unit_vectors(10)
+    queries = unit_rows(10)
     expected = [[str(row)] for row in range(10)]
     stop = threading.Event()
 
@@ -245,7 +238,7 @@ def test_threads_search_while_others_change_and_it_compacts(index, unit_vectors)
 
     def change(name):
         for seed in range(30):
-            index.upsert([name, f"{name} {seed}"], unit_vectors(2, seed=100 + seed))
+            index.upsert([name, f"{name} {seed}"], unit_rows(2, seed=100 + seed))
             index.delete([f"{name} {seed}"])
 
     with ThreadPoolExecutor(5) as pool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from npid_tf.search.live.index import LiveIndex
+from tests.support.vectors import unit_rows
 
 NAMES = [str(number) for number in range(12)]  # "0" to "4" are of the export.
 
@@ -107,7 +108,7 @@ class LikeADict(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("with_scann", [True, False])
-def test_it_answers_as_a_dict_would(make_index, unit_vectors, monkeypatch, with_scann):
+def test_it_answers_as_a_dict_would(make_index, monkeypatch, with_scann):
     if with_scann:
         pytest.importorskip("scann")
     else:
@@ -118,7 +119,7 @@ def test_it_answers_as_a_dict_would(make_index, unit_vectors, monkeypatch, with_
     def make():
         directory = f"{first}-{next(copies)}"
         shutil.copytree(first, directory)
-        return directory, unit_vectors(5)
+        return directory, unit_rows(5)
 
     machine = type("Machine", (LikeADict,), {"make_index": staticmethod(make)})
     # With ScaNN a compaction takes longer.

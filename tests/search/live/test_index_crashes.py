@@ -11,6 +11,7 @@ import numpy as np
 
 from npid_tf.search.live.index import LiveIndex
 from tests.search.live import live_index_writer as writer
+from tests.support.vectors import unit_rows
 
 # All takes minutes: KILLS=20 CHANGES=5000 pytest \
 # tests/search/live/test_index_crashes.py
@@ -21,7 +22,7 @@ WRITER = "tests.search.live.live_index_writer"
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
-def run_and_kill(directory, first, kill_after):
+def run_and_kill(directory, first, kill_after, moments):
     """Starts changes at `first`; kills the process some time after change `kill_after`.
 
     Returns the number after the last change that it acknowledged.
@@ -34,7 +35,7 @@ def run_and_kill(directory, first, kill_after):
     for line in process.stdout:
         done = int(line) + 1
         if done > kill_after:
-            time.sleep(random.random() / 50)  # About as long as a few changes take.
+            time.sleep(moments.random() / 50)  # About as long as a few changes take.
             process.kill()
             break
     for line in process.stdout:  # What it acknowledged until it died.
@@ -68,15 +69,15 @@ def assert_searches(index, items):
     np.testing.assert_allclose(similarities, expected, atol=1e-5)
 
 
-def test_acknowledged_changes_survive_being_killed(make_index, unit_vectors):
+def test_acknowledged_changes_survive_being_killed(make_index):
     directory = make_index(20)
-    items = {str(n): (vector, None) for n, vector in enumerate(unit_vectors(20))}
+    items = {str(n): (vector, None) for n, vector in enumerate(unit_rows(20))}
     print(f"Kills by SEED={SEED}.")
-    random.seed(SEED)
-    kills = sorted(random.sample(range(CHANGES), KILLS))
+    moments = random.Random(SEED)
+    kills = sorted(moments.sample(range(CHANGES), KILLS))
     done, generations = 0, set()
     for kill_after in [*kills, CHANGES]:
-        first, done = done, run_and_kill(directory, done, kill_after)
+        first, done = done, run_and_kill(directory, done, kill_after, moments)
         for number in range(first, done):
             writer.apply(number, items)
         index = LiveIndex(directory)

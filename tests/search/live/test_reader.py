@@ -14,6 +14,7 @@ from npid_tf.search.live import files as live_files
 from npid_tf.search.live.files import InUseError
 from npid_tf.search.live.index import LiveIndex, ReadOnlyError
 from npid_tf.search.live.reader import read_contents
+from tests.support.vectors import unit_rows
 
 
 def replace_export(directory, make_index, **changed):
@@ -29,17 +30,17 @@ def writer(make_index):
     index.close()
 
 
-def test_readers_find_what_the_writer_wrote_and_write_nothing(writer, unit_vectors):
+def test_readers_find_what_the_writer_wrote_and_write_nothing(writer):
     live = writer._files.directory
     readers = [LiveIndex(writer._index_dir, read_only=True) for _ in range(3)]
     for generation in range(3):
         name = f"new {generation}"
-        writer.upsert([name, "3"], unit_vectors(2, seed=generation + 1), ["x", "y"])
+        writer.upsert([name, "3"], unit_rows(2, seed=generation + 1), ["x", "y"])
         writer.delete([f"{generation + 5}"])
         before = {name: os.stat(f"{live}/{name}") for name in os.listdir(live)}
         for reader in readers:
             assert reader.read_only and not writer.read_only
-            ids, similarities, _ = reader.search(unit_vectors(1, generation + 1), 1)
+            ids, similarities, _ = reader.search(unit_rows(1, seed=generation + 1), 1)
             assert ids == [[name]]
             np.testing.assert_allclose(similarities, 1, atol=1e-5)
             assert reader.ids() == writer.ids() and len(reader) == len(writer)
@@ -54,7 +55,7 @@ def test_readers_find_what_the_writer_wrote_and_write_nothing(writer, unit_vecto
         writer.compact()
 
 
-def test_a_reader_in_another_process_follows(writer, unit_vectors):
+def test_a_reader_in_another_process_follows(writer):
     code = """if True:
         import sys, types
         package = types.ModuleType("npid_tf")
@@ -74,7 +75,7 @@ def test_a_reader_in_another_process_follows(writer, unit_vectors):
     )
     with reader:
         for number in range(4):
-            writer.upsert([f"new {number}"], unit_vectors(1, seed=number))
+            writer.upsert([f"new {number}"], unit_rows(1, seed=number))
             if number == 2:
                 writer.compact()
             reader.stdin.write(f"new {number}\n")
@@ -83,11 +84,11 @@ def test_a_reader_in_another_process_follows(writer, unit_vectors):
         reader.stdin.close()
 
 
-def test_a_reader_refuses_changes_and_says_why(make_index, unit_vectors):
+def test_a_reader_refuses_changes_and_says_why(make_index):
     directory = make_index(20)
     reader = LiveIndex(directory, read_only=True)
     for change in (
-        lambda: reader.upsert(["a"], unit_vectors(1)),
+        lambda: reader.upsert(["a"], unit_rows(1)),
         lambda: reader.delete(["3"]),
         reader.compact,
     ):
@@ -98,12 +99,10 @@ def test_a_reader_refuses_changes_and_says_why(make_index, unit_vectors):
     reader.close()
 
 
-def test_a_folder_that_may_not_be_written_is_read_without_asking(
-    make_index, unit_vectors, tmp_path
-):
+def test_a_folder_that_may_not_be_written_is_read_without_asking(make_index, tmp_path):
     directory = make_index(20)
     index = LiveIndex(directory)
-    index.upsert(["new"], unit_vectors(1, seed=1))
+    index.upsert(["new"], unit_rows(1, seed=1))
     index.close()
     place = tmp_path / "mounted"
     place.mkdir()
@@ -137,17 +136,17 @@ def test_a_folder_of_somebody_else_is_read_without_asking(make_index, monkeypatc
     assert reader.read_only and len(reader) == 20
 
 
-def test_one_that_reads_takes_over_when_the_writer_ends(writer, unit_vectors):
+def test_one_that_reads_takes_over_when_the_writer_ends(writer):
     reader = LiveIndex(writer._index_dir, read_only=True)
-    writer.upsert(["a"], unit_vectors(1, seed=1))
+    writer.upsert(["a"], unit_rows(1, seed=1))
     with pytest.raises(InUseError, match=f"Process {os.getpid()} has"):
         reader.take_over()
     assert reader.read_only and "a" in reader
-    writer.upsert(["b"], unit_vectors(1, seed=2))
+    writer.upsert(["b"], unit_rows(1, seed=2))
     writer.close()
     reader.take_over()
     assert not reader.read_only and "b" in reader
-    reader.upsert(["c"], unit_vectors(1, seed=3))
+    reader.upsert(["c"], unit_rows(1, seed=3))
     with pytest.raises(InUseError):
         LiveIndex(writer._index_dir)
     reader.close()
@@ -179,24 +178,22 @@ def test_a_writer_that_died_is_followed_by_another(make_index):
     index.close()
 
 
-def test_an_export_of_the_same_encoder_is_followed(writer, make_index, unit_vectors):
-    writer.upsert(["new"], unit_vectors(1, seed=1))
+def test_an_export_of_the_same_encoder_is_followed(writer, make_index):
+    writer.upsert(["new"], unit_rows(1, seed=1))
     reader = LiveIndex(writer._index_dir, read_only=True)
     replace_export(writer._index_dir, make_index, n=20, labels=["again"] * 20)
     assert "new" in reader
     assert reader.labels(["5", "new"]) == ["again", None]
 
 
-def test_an_export_of_another_encoder_is_not_followed_in_silence(
-    make_index, unit_vectors
-):
+def test_an_export_of_another_encoder_is_not_followed_in_silence(make_index):
     directory = make_index(20)
     reader = LiveIndex(directory, read_only=True)
     replace_export(directory, make_index, n=25, encoder_hash="another")
     with pytest.warns(UserWarning, match="index of the encoder another, not of the en"):
         assert len(reader) == 20
     writer = LiveIndex(directory)
-    writer.upsert(["new"], unit_vectors(1))
+    writer.upsert(["new"], unit_rows(1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # It is told once.
         assert len(reader) == 20 and "new" not in reader
@@ -204,12 +201,12 @@ def test_an_export_of_another_encoder_is_not_followed_in_silence(
     writer.close()
 
 
-def test_damage_that_comes_later_is_told_and_what_was_read_stays(writer, unit_vectors):
+def test_damage_that_comes_later_is_told_and_what_was_read_stays(writer):
     reader = LiveIndex(writer._index_dir, read_only=True)
-    writer.upsert(["new"], unit_vectors(1, seed=1))
+    writer.upsert(["new"], unit_rows(1, seed=1))
     assert "new" in reader
     size = os.path.getsize(writer._files.log)
-    writer.upsert(["newer"], unit_vectors(1, seed=2))
+    writer.upsert(["newer"], unit_rows(1, seed=2))
     with open(writer._files.log, "r+b") as file:
         file.seek(size + 40)
         byte = file.read(1)[0]

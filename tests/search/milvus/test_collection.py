@@ -15,6 +15,7 @@ from npid_tf.search.milvus.connection import _check_version, connect, is_lite
 from npid_tf.search.milvus.index import MilvusIndex
 from npid_tf.search.milvus.names import alias_of
 from npid_tf.search.milvus.rows import key_of
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -22,10 +23,10 @@ def uri(milvus_lite, tmp_path):
     return str(tmp_path / "items.db")
 
 
-def test_a_second_export_takes_the_place_of_the_first(uri, unit_vectors):
+def test_a_second_export_takes_the_place_of_the_first(uri):
     for n in (20, 30):
-        write_collection(uri, unit_vectors(n), range(n), None, 3, 0.9, encoder_hash="a")
-    write_collection(uri, unit_vectors(10), range(10), None, 3, 0.9, encoder_hash="b")
+        write_collection(uri, unit_rows(n), range(n), None, 3, 0.9, encoder_hash="a")
+    write_collection(uri, unit_rows(10), range(10), None, 3, 0.9, encoder_hash="b")
     for encoder_hash, n in (("a", 30), ("b", 10)):
         index = MilvusIndex(uri, encoder_hash)
         assert (len(index), index.manifest["n"]) == (n, n)
@@ -36,16 +37,16 @@ def test_a_second_export_takes_the_place_of_the_first(uri, unit_vectors):
     client.close()
 
 
-def test_a_failed_export_leaves_the_first_one(uri, unit_vectors, monkeypatch):
+def test_a_failed_export_leaves_the_first_one(uri, monkeypatch):
     def fail(*arguments):
         raise OSError("No space left on device")
 
-    write_collection(uri, unit_vectors(20), range(20), None, 3, 0.9, encoder_hash="a")
+    write_collection(uri, unit_rows(20), range(20), None, 3, 0.9, encoder_hash="a")
     with monkeypatch.context() as patch:
         patch.setattr(milvus_collection, "write_rows", fail)
         with pytest.raises(OSError, match="No space left"):
             write_collection(
-                uri, unit_vectors(9), range(9), None, 3, 0.9, encoder_hash="a"
+                uri, unit_rows(9), range(9), None, 3, 0.9, encoder_hash="a"
             )
     index = MilvusIndex(uri, "a")
     assert len(index) == 20
@@ -55,9 +56,7 @@ def test_a_failed_export_leaves_the_first_one(uri, unit_vectors, monkeypatch):
     client.close()
 
 
-def test_probes_and_candidates_of_a_server_are_those_that_the_recall_takes(
-    unit_vectors,
-):
+def test_probes_and_candidates_of_a_server_are_those_that_the_recall_takes():
     """A server that finds one of k more with each doubling of either."""
 
     class Server:
@@ -69,7 +68,7 @@ def test_probes_and_candidates_of_a_server_are_those_that_the_recall_takes(
             )
             missed = max(0, 6 - params["nprobe"].bit_length())
             missed += max(0, 3 - params["reorder_k"] // (16 * 4))
-            products = data @ unit_vectors(50).T
+            products = data @ unit_rows(50).T
             order = (-products).argsort(axis=1)[:, : max(0, limit - missed)]
             return [
                 [{"entity": {"id": str(row)}, "distance": line[row]} for row in rows]
@@ -77,7 +76,7 @@ def test_probes_and_candidates_of_a_server_are_those_that_the_recall_takes(
             ]
 
     rows = milvus_collection._Rows(Server(), "name", list(map(str, range(50))))
-    trials = tuning.Trials(unit_vectors(50), 4, unit_vectors(20, seed=1))
+    trials = tuning.Trials(unit_rows(50), 4, unit_rows(20, seed=1))
     settings = {"kind": "SCANN", "nlist": 40}
     chosen = milvus_collection._tune(rows, trials, settings, 4, 0.99)
     tried = [
@@ -128,7 +127,7 @@ def write_as_before(uri, vectors, properties):
     client.close()
 
 
-def test_what_was_exported_before_is_read_or_refused_in_words(uri, unit_vectors):
+def test_what_was_exported_before_is_read_or_refused_in_words(uri):
     manifest = {
         "encoder_hash": "old",
         "data": {},
@@ -137,15 +136,15 @@ def test_what_was_exported_before_is_read_or_refused_in_words(uri, unit_vectors)
         "settings": {"kind": "FLAT"},
         "recall": {"k": 3, "target": 0.9, "value": 1.0},
     }
-    write_as_before(uri, unit_vectors(10), {"npid_tf": json.dumps(manifest)})
+    write_as_before(uri, unit_rows(10), {"npid_tf": json.dumps(manifest)})
     index = MilvusIndex(uri, "old")
     assert index.manifest == manifest
-    assert index.search(unit_vectors(10), 1)[0] == [[str(row)] for row in range(10)]
-    index.upsert(["a", "b"], unit_vectors(2, seed=1), ["", None])
+    assert index.search(unit_rows(10), 1)[0] == [[str(row)] for row in range(10)]
+    index.upsert(["a", "b"], unit_rows(2, seed=1), ["", None])
     assert index.labels(["0", "1", "a", "b"]) == [None, "x", "", None]
     assert index.delete(["a", "0"]) == 2 and len(index) == 10
     index.close()
-    write_collection(uri, unit_vectors(5), range(5), None, 3, 0.9, encoder_hash="old")
+    write_collection(uri, unit_rows(5), range(5), None, 3, 0.9, encoder_hash="old")
     index = MilvusIndex(uri, "old")
     assert len(index) == 5 and index.manifest["format"] == 1
     index.close()
@@ -154,28 +153,28 @@ def test_what_was_exported_before_is_read_or_refused_in_words(uri, unit_vectors)
     client.drop_alias(alias_of("old"))
     client.close()
     # As a server of Milvus 2.3 is after a restart.
-    write_as_before(uri, unit_vectors(10), {"other": "1"})
+    write_as_before(uri, unit_rows(10), {"other": "1"})
     with pytest.raises(ValueError, match=r"lost its manifest.*Export again with"):
         MilvusIndex(uri, "old")
 
 
-def test_a_newer_format_is_refused_in_words(uri, unit_vectors, monkeypatch):
+def test_a_newer_format_is_refused_in_words(uri, monkeypatch):
     monkeypatch.setitem(formats.FORMATS, milvus_rows.KIND, 2)
-    write_collection(uri, unit_vectors(5), range(5), None, 3, 0.9, encoder_hash="new")
+    write_collection(uri, unit_rows(5), range(5), None, 3, 0.9, encoder_hash="new")
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"of format 2, written by npid_tf 0.*newer"):
         MilvusIndex(uri, "new")
 
 
-def test_a_manifest_may_be_longer_than_a_row(uri, unit_vectors):
+def test_a_manifest_may_be_longer_than_a_row(uri):
     data = {"data_dir": "\u2603" * 20_000}
     write_collection(
-        uri, unit_vectors(5), range(5), None, 3, 0.9, encoder_hash="long", data=data
+        uri, unit_rows(5), range(5), None, 3, 0.9, encoder_hash="long", data=data
     )
     index = MilvusIndex(uri, "long")
     assert index.manifest["data"] == data
     assert len(index) == 5
-    assert len(index.search(unit_vectors(1), 100)[0][0]) == 5
+    assert len(index.search(unit_rows(1), 100)[0][0]) == 5
     index.close()
 
 

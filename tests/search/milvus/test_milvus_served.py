@@ -8,6 +8,8 @@ import pytest
 
 from npid_tf.runs.config import Config
 from npid_tf.search.milvus.collection import write_collection
+from tests.support.half_plus import save_half_plus
+from tests.support.vectors import unit_rows
 
 
 class LiteServer:
@@ -41,20 +43,20 @@ def milvus(milvus_lite, tmp_path):
 
 
 @pytest.fixture
-def export(milvus, unit_vectors):
+def export(milvus):
     """Exports n items, of the encoder that `save_half_plus` saves."""
 
     def write(n):
         description = {"encoder_hash": "half", "data": {}}
         write_collection(
-            milvus.uri, unit_vectors(n), range(n), None, 3, 0.9, **description
+            milvus.uri, unit_rows(n), range(n), None, 3, 0.9, **description
         )
 
     return write
 
 
 @pytest.fixture
-def serve_export(milvus, start_server, save_half_plus, tmp_path):
+def serve_export(milvus, start_server, tmp_path):
     save_half_plus(tmp_path / "export" / "encoder" / "1", 3.0)
     config = Config(
         export_dir=str(tmp_path / "export"),
@@ -89,8 +91,8 @@ def found(served, name, k=3):
     return [item["id"] for item in body["results"][0]]
 
 
-def test_it_says_why_it_is_not_ready_while_milvus_is_down(served, milvus, unit_vectors):
-    products = unit_vectors(20) @ unit_vectors(20)[5]
+def test_it_says_why_it_is_not_ready_while_milvus_is_down(served, milvus):
+    products = unit_rows(20) @ unit_rows(20)[5]
     expected = [str(row) for row in np.argsort(-products)[:3]]
     assert found(served, "5") == expected
     wait_for(200, served)

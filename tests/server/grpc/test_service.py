@@ -17,6 +17,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from tests.support.requests import b64
+
 
 @pytest.fixture(scope="module")
 def stubs():
@@ -307,7 +309,7 @@ def test_unknown_outputs_fields_and_labels_are_refused(toy, stubs):
         stubs(toy)[1].GetModelStatus(request)
 
 
-def test_rest_and_grpc_answer_the_same(server, stubs, digit, b64):
+def test_rest_and_grpc_answer_the_same(server, stubs, digit):
     files = [digit(row) for row in range(3)]
     body = {"inputs": {"image_bytes": [b64(file) for file in files]}}
     outputs = server.ask("POST", "/v1/models/neighbors:predict", body)[1]["outputs"]

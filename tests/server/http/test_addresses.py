@@ -6,6 +6,7 @@ import pytest
 
 from npid_tf.client import Client
 from npid_tf.server.http.addresses import thumbnail_address
+from tests.support.requests import b64
 
 IDS = [
     "abc", "abc\n", "\nabc", "a\nbc", "abc\r\n", "abc%0A", "abc%",
@@ -79,7 +80,7 @@ def test_bytes_that_are_no_text_are_no_other_id(filled):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 4097, "\ud800", 7, None, ["a"]])
-def test_ids_that_cannot_be_are_refused_in_words(filled, noise, b64, name):
+def test_ids_that_cannot_be_are_refused_in_words(filled, noise, name):
     body = {"items": [{"id": name, "image": b64(noise)}]}
     status, answer = filled.ask("POST", "/v1/items", body)
     assert status == 400

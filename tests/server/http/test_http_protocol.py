@@ -79,6 +79,7 @@ def test_a_client_that_sends_on_is_cut_off(impatient):
         send(impatient, *[b"hello\r\n\r\n"] * 100, pause=0.05)
 
 
+@pytest.mark.timing
 def test_a_header_that_does_not_end_is_given_up(impatient):
     start = time.monotonic()
     assert read(send(impatient, b"GET / HTT"))[0] == 408

@@ -5,6 +5,8 @@ import uuid
 import numpy as np
 import pytest
 
+from tests.support.requests import b64
+
 
 def form(*parts):
     """(body, headers) of a multipart form: (name, value) and (name, bytes)."""
@@ -21,7 +23,7 @@ def form(*parts):
     return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
-def test_json_and_forms_find_the_same(server, digit, b64):
+def test_json_and_forms_find_the_same(server, digit):
     body = {"images": [b64(digit(3)), b64(digit(7))["b64"]], "ids": ["5"], "k": 4}
     status, answer = server.ask("POST", "/v1/search", body)
     assert status == 200
@@ -40,7 +42,7 @@ def test_json_and_forms_find_the_same(server, digit, b64):
         assert [item["id"] for item in found] == [item["id"] for item in expected]
 
 
-def test_the_neighbors_are_those_of_the_neighbors_model(server, digit, b64):
+def test_the_neighbors_are_those_of_the_neighbors_model(server, digit):
     body = {"instances": [{"image_bytes": b64(digit(9))}]}
     path = "/v1/models/neighbors:predict"
     (expected,) = server.ask("POST", path, body)[1]["predictions"]
@@ -59,7 +61,7 @@ def test_the_threshold_keeps_what_is_similar(server):
     assert all(item["similarity"] >= 0.999 for item in found)
 
 
-def test_items_come_and_go_and_every_search_sees_it(server, noise, b64):
+def test_items_come_and_go_and_every_search_sees_it(server, noise):
     name = "../a b/ä?#%2F"
     item = {"id": name, "image": b64(noise), "label": "new"}
     answer = server.ask("POST", "/v1/items", {"items": [item]})
@@ -178,12 +180,12 @@ def test_fields_that_are_not_known_are_refused(server, part, message):
     assert message in answer["error"]
 
 
-def test_tensorflow_servings_routes_pass_over_other_keys_as_it_does(server, digit, b64):
+def test_tensorflow_servings_routes_pass_over_other_keys_as_it_does(server, digit):
     body = {"instances": [{"image_bytes": b64(digit(1))}], "other": 1}
     assert server.ask("POST", "/v1/models/neighbors:predict", body)[0] == 200
 
 
-def test_base64_comes_in_any_of_its_forms(server, digit, b64):
+def test_base64_comes_in_any_of_its_forms(server, digit):
     plain = b64(digit(3))["b64"]
     broken = "\r\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
     url_safe = plain.replace("+", "-").replace("/", "_")

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 from npid_tf.client import Client
 from npid_tf.runs.command_line import flag_lines
 from npid_tf.runs.config import Config
+from tests.support.requests import headers_of
 
 TOKEN = "open-sesame"
 PAGE = "https://photos.example"
@@ -23,9 +24,7 @@ def read_only(exported, start_server):
     return start_server(config)
 
 
-def test_without_the_token_nothing_is_searched_or_changed(
-    guarded, noise, headers_of, capfd
-):
+def test_without_the_token_nothing_is_searched_or_changed(guarded, noise, capfd):
     client = Client(f"http://127.0.0.1:{guarded.port}", token="wrong-one")
     for ask in (
         lambda: client.search(ids=["7"]),
@@ -63,7 +62,7 @@ def test_every_refusal_reaches_a_client_that_is_still_sending(server):
         assert (answer[0], list(answer[1])) == (status, ["error"])
 
 
-def test_the_refusal_says_how_to_ask(guarded, headers_of):
+def test_the_refusal_says_how_to_ask(guarded):
     status, headers, body = headers_of(guarded.port, "POST", "/v1/search")
     assert (status, headers["www-authenticate"]) == (401, 'Bearer realm="npid_tf"')
     assert list(json.loads(body)) == ["error"]
@@ -119,7 +118,7 @@ def test_the_token_comes_from_the_environment_and_is_written_nowhere(
     assert TOKEN not in str(config.told())
 
 
-def test_pages_of_allowed_origins_may_read_and_send(guarded, headers_of):
+def test_pages_of_allowed_origins_may_read_and_send(guarded):
     asks = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "DELETE",
@@ -144,7 +143,7 @@ def test_pages_of_allowed_origins_may_read_and_send(guarded, headers_of):
     assert "access-control-allow-origin" not in headers
 
 
-def test_below_a_prefix_and_without_it_all_is_the_same(guarded, headers_of):
+def test_below_a_prefix_and_without_it_all_is_the_same(guarded):
     sent = {"Authorization": f"Bearer {TOKEN}"}
     for prefix in ("", "/search"):
         assert headers_of(guarded.port, "GET", f"{prefix}/page.js")[0] == 200

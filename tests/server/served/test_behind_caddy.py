@@ -11,6 +11,7 @@ import time
 import pytest
 
 from npid_tf.client import Client
+from tests.support.requests import headers_of
 
 README = pathlib.Path(__file__).resolve().parents[3] / "README.md"
 IDS = ["a/b", "/a//b", "x/../y", "..", "%2F", "c\nd", "\0", " e ", "#?&=+;", "ä 猫"]
@@ -72,7 +73,7 @@ def test_the_readmes_block_passes_on_every_request_as_it_is(caddy, server, digit
         assert server.ask("GET", "/v1/items")[1]["total"] == left, name
 
 
-def test_the_public_name_is_known_where_it_is_allowed(caddy, headers_of):
+def test_the_public_name_is_known_where_it_is_allowed(caddy):
     path, public = "/search/v1/items?id=no", {"Host": f"photos.example:{caddy[0]}"}
     page = {"Origin": "https://photos.example", "Sec-Fetch-Site": "same-origin"}
     evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from npid_tf.client import Client
+from tests.support.requests import headers_of
 
 README = pathlib.Path(__file__).resolve().parents[3] / "README.md"
 HTTP = """daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -107,7 +108,7 @@ def test_the_readmes_block_passes_on_every_request_as_it_is(proxies, server, dig
 
 
 @pytest.mark.parametrize("way", ["alone", "host", "http_host", "readme"])
-def test_its_own_page_may_ask_and_others_may_not(proxies, headers_of, way):
+def test_its_own_page_may_ask_and_others_may_not(proxies, way):
     port = getattr(proxies, way)
     path = ("/search" if way == "readme" else "") + "/v1/items?id=no"
     own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
@@ -126,7 +127,7 @@ def test_its_own_page_may_ask_and_others_may_not(proxies, headers_of, way):
         assert headers_of(port, "GET", path, rebound)[0] == 421
 
 
-def test_a_trusted_proxy_says_what_the_server_is_called(proxies, headers_of):
+def test_a_trusted_proxy_says_what_the_server_is_called(proxies):
     path = "/search/v1/models/encoder:predict"
     for origin, status in (
         ("http://photos.example", 400),  # It may ask, but asks nothing.
@@ -141,7 +142,7 @@ def test_a_trusted_proxy_says_what_the_server_is_called(proxies, headers_of):
     assert client.predict("encoder", x)["y"].tolist() == [3.5]
 
 
-def test_a_prefix_that_the_proxy_leaves_is_taken_off(proxies, headers_of):
+def test_a_prefix_that_the_proxy_leaves_is_taken_off(proxies):
     for path in ("/search/page.js", "/search/healthz"):
         assert headers_of(proxies.unstripped, "GET", path)[0] == 200
     status, headers, _ = headers_of(proxies.unstripped, "GET", "/search")

@@ -7,10 +7,8 @@ import socket
 import subprocess
 import sys
 
-import pytest
-
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-STEPS = pathlib.Path(__file__).parent.joinpath("programs", "steps.py")
+STEPS = REPOSITORY / "tests" / "distribution" / "programs" / "steps.py"
 
 
 def free_ports(count):
@@ -55,9 +53,3 @@ def start_workers(arguments, count=2):
         )
         for index in range(count)
     ]
-
-
-@pytest.fixture(scope="session")
-def programs():
-    """The functions of this file."""
-    return sys.modules[__name__]
