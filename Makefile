@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 DEMO := runs/digits
 TEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-benchmarks test-docs lint wheel clean
 
 # Learn, evaluate, export and search scikit-learn's 1,797 real digits.
 demo: $(VENV)/installed
@@ -16,15 +16,28 @@ demo: $(VENV)/installed
 	    --image=export/query_digit.png --k=5 --gallery=$(DEMO)/neighbors.html
 
 test: $(VENV)/installed
-	$(TEST) -m "not slow" tests
+	$(TEST) -m "not slow and not benchmark" tests
 
 # Runs that are killed, workers that are lost, several processes: minutes a test.
 test-slow: $(VENV)/installed
 	$(TEST) -m slow tests
 
+# The programs of benchmarks/, on tiny sizes; test-slow runs those of minutes.
+test-benchmarks: $(VENV)/installed
+	$(TEST) -m "benchmark and not slow" tests/benchmarks
+
+# The README's examples run, and what it and docs/ name exists.
+test-docs: $(VENV)/installed
+	$(RUN) -m pytest tests/test_readme.py tests/test_docs.py
+
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/codespell
+
+# dist/: the wheel, and the source it is made of.
+wheel: $(VENV)/installed
+	$(RUN) -m build
 
 # Addons stop at Python 3.11: on a newer one that extra installs nothing.
 $(VENV)/installed: pyproject.toml setup.py
@@ -34,4 +47,4 @@ $(VENV)/installed: pyproject.toml setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) build dist runs
