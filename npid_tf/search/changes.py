@@ -1,4 +1,4 @@
-"""Changes to a live index: what is checked of them, and how the log keeps them."""
+"""Changes to a live index: their checks, and their bytes in the log."""
 
 import dataclasses
 import json
@@ -7,8 +7,8 @@ import numpy as np
 
 from npid_tf.errors import UserError
 
-# An encoder's embeddings differ from unit length by rounding: by up to 4e-3 in
-# bfloat16. What differs by more is something else, as features before the projection.
+# Rounding makes embeddings differ from unit length by up to 4e-3, in bfloat16. What
+# differs by more is something else, such as features before the projection.
 UNIT_TOLERANCE = 5e-3
 MAX_LENGTH = 4096  # Characters of an id or label.
 
@@ -32,7 +32,7 @@ class Upsert:
 
 @dataclasses.dataclass(frozen=True)
 class Delete:
-    """Takes items out. ids: list of str."""
+    """Deletes items. ids: list of str."""
 
     ids: list
 
@@ -41,7 +41,7 @@ class Delete:
 
 
 def decode(payload, dim):
-    """The Upsert or Delete that `encode` made bytes of."""
+    """The Upsert or Delete of bytes that `encode` returned."""
     head, _, rest = payload.partition(b"\n")
     change = json.loads(head)
     if "delete" in change:
@@ -51,29 +51,29 @@ def decode(payload, dim):
 
 
 def change_ids(ids, payload):
-    """Adds to a set of ids those of an encoded Upsert, or takes out a Delete's."""
+    """Applies an encoded change to a set of ids."""
     change = json.loads(payload.partition(b"\n")[0])
     ids.update(change.get("upsert", []))
     ids.difference_update(change.get("delete", []))
 
 
 def make_upsert(ids, embeddings, labels, dim):
-    """An Upsert of what a caller passed.
+    """An Upsert of a caller's arguments.
 
-    Raises ValueError for ids that are no text or come twice, and for embeddings that
+    Raises ValueError for ids that are not text or not unique, and for embeddings that
     `check_embeddings` refuses or that are not one per id.
     """
     ids = check_ids(ids)
     repeated = len(ids) - len(set(ids))
     if repeated:
         raise UserError(
-            f"Each id must come once. Received: {repeated} of {len(ids)} again."
+            f"`ids` must be unique. Received: {repeated} duplicates of {len(ids)}."
         )
     vectors = check_embeddings(embeddings, dim)
     labels = [None] * len(ids) if labels is None else list(labels)
     if not len(ids) == len(vectors) == len(labels):
         raise UserError(
-            "Expected an embedding, and a label if any, for each id. Received: "
+            "Expected one embedding, and one label if any, per id. Received: "
             f"{len(ids)} ids, {len(vectors)} embeddings, {len(labels)} labels."
         )
     for label in labels:
@@ -100,7 +100,7 @@ def _is_unicode(text):
 
 
 def check_ids(ids):
-    """A list of ids. Raises ValueError for one that is no text, empty or too long."""
+    """A list of ids. Raises ValueError for one that is not text, empty or too long."""
     if isinstance(ids, str):
         raise UserError(f"Pass a list of ids. Received one str: {ids[:80]!r}.")
     ids = list(ids)
@@ -117,12 +117,12 @@ def check_ids(ids):
 def check_embeddings(embeddings, dim=None):
     """float32 [num_items, dim] of embeddings; dim: that of the index, None: any.
 
-    Raises ValueError for another shape, NaN, infinity, or vectors that are not of unit
-    length. They are refused, not normalized: they come from another encoder, or from
+    Raises ValueError for another shape, NaN, infinity, or vectors without unit length.
+    They are refused, not normalized: they come from another encoder, or were taken
     before its normalization, and their similarities would mean nothing.
     """
     try:
-        vectors = np.array(embeddings, np.float32, order="C")  # As ScaNN wants it.
+        vectors = np.array(embeddings, np.float32, order="C")  # ScaNN needs C order.
     except (TypeError, ValueError) as error:
         raise UserError(
             f"Embeddings must be numbers [num_items, dim]. Received: {error}."
@@ -134,7 +134,7 @@ def check_embeddings(embeddings, dim=None):
         )
     if dim is not None and (vectors.ndim != 2 or vectors.shape[1] != dim):
         raise UserError(
-            f"The index holds embeddings of {dim} dimensions: expected the shape "
+            f"The index holds embeddings of {dim} dimensions: expected shape "
             f"[num_items, {dim}]. Received: {list(vectors.shape)}."
         )
     if not np.isfinite(vectors).all():

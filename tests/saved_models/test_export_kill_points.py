@@ -68,7 +68,7 @@ def check(export_dir, contents=None):
     ids, similarities, _ = contents.search(unit_rows(ITEMS, DIM, seed=number)[:3], 1)
     assert ids == [["0"], ["1"], ["2"]]
     np.testing.assert_allclose(similarities, 1, atol=1e-5)
-    return number, contents.base.manifest["encoder_hash"]
+    return number, contents.segment.manifest["encoder_hash"]
 
 
 def check_models(export_dir):

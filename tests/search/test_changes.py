@@ -41,7 +41,7 @@ def test_the_vectors_are_a_copy():
 @pytest.mark.parametrize(
     ("ids", "count", "labels", "message"),
     [
-        (["a", "b", "a"], 3, None, "each id must come once.*1 of 3"),
+        (["a", "b", "a"], 3, None, "`ids`.*1 .*of 3"),
         (["a"], 2, None, "1 ids, 2 embeddings, 1 labels"),
         (["a", "b"], 2, ["x"], "2 ids, 2 embeddings, 1 labels"),
         (["a"], 1, [3], "label must be None or a str.*Received: 3"),

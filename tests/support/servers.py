@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from npid_tf.runs import build
 from npid_tf.runs.config import Config
-from npid_tf.search.live.base import build_base
+from npid_tf.search.live.segment import build_segment
 from npid_tf.serve import serve
 from tests.support.half_plus import save_half_plus
 from tests.support.requests import ask
@@ -107,7 +107,7 @@ def make_index(tmp_path):
             "recall": {"k": 3, "target": 0.9},
         }
         vectors = unit_rows(n)
-        build_base(directory, vectors, list(range(n)), labels or [None] * n, like)
+        build_segment(directory, vectors, list(range(n)), labels or [None] * n, like)
         return directory
 
     return make

@@ -1,8 +1,8 @@
-"""What was changed since an export, so that it carries over to the next one.
+"""Changes since an export, so that they can be applied to the next export.
 
-A compaction puts exported items and changes into one index. `changed.json` in its
-folder keeps apart which are which: when the same encoder is exported again, the new
-export's index is searched, with its dtype and its recall, and the changes on top.
+A compaction merges exported items and changes into one segment. `changed.json` in its
+folder records which ids were changed. If the same encoder is exported again, the new
+export becomes the segment, with its dtype and recall, and the changes follow on top.
 """
 
 import json
@@ -20,34 +20,35 @@ from npid_tf.search.live.write_ahead_log import read
 
 CHANGED = "changed.json"
 ITEMS_AT_ONCE = 10_000
-# How far an unchanged item's similarity to itself is from 1, by how it is kept.
+# How far an unchanged item's similarity to itself may be from 1, by stored dtype.
 _ROUNDING = {"float32": 1e-5, "bfloat16": 1e-4, "int8": 2e-3}
 
 
 def write_changed(directory, files, num_records):
-    """Writes which items differ from the export's, for a compaction's new index.
+    """Writes which ids differ from the export's, beside a compaction's new segment.
 
     Args:
-        directory: of the new index.
-        files: LiveFiles that it is made of, with so many records of its log.
+        directory: of the new segment.
+        files: LiveFiles of the compacted generation.
+        num_records: how many records of its log the new segment contains.
     """
     changed = _changed(files, num_records)
     if changed is None:
-        return  # Nor is it known of the index that is replaced.
+        return  # Unknown for the old segment, so also for the new one.
     upserted, deleted = changed
-    if deleted:  # Of what no export holds nothing is left to delete.
+    if deleted:  # Deletions of items that no export has need no record.
         deleted &= set(map(str, read_ids(standing(files.index_dir))[0]))
     text = json.dumps({"upserted": sorted(upserted), "deleted": sorted(deleted)})
     write_whole(os.path.join(directory, CHANGED), text)
 
 
 def carried_changes(files, contents, export):
-    """Changes that make an export's index hold what a compacted one and its log do.
+    """Changes that turn an export into what a compacted segment and its log contain.
 
     Args:
-        files: LiveFiles whose base is of an earlier export of the same encoder.
+        files: LiveFiles whose segment is of an earlier export of the same encoder.
         contents: LiveContents of them.
-        export: BaseIndex of the export now.
+        export: Segment of the current export.
 
     Returns:
         list of Delete and Upsert.
@@ -63,15 +64,15 @@ def carried_changes(files, contents, export):
     return [change for change in carried if change.ids]
 
 
-def changes_since_base(contents):
-    """The changes, a list, that make its base hold what the contents do."""
-    names, labels, places = contents.items()
-    there, size = set(names), len(contents.base.ids)
-    added = np.flatnonzero(places >= size)
-    made = [Delete([name for name in contents.base.ids if name not in there])]
+def changes_since_segment(contents):
+    """The changes, as a list, that turn its segment into the contents."""
+    names, labels, slots = contents.items()
+    there, size = set(names), len(contents.segment.ids)
+    added = np.flatnonzero(slots >= size)
+    made = [Delete([name for name in contents.segment.ids if name not in there])]
     for start in range(0, len(added), ITEMS_AT_ONCE):
         some = added[start : start + ITEMS_AT_ONCE]
-        vectors = contents.vectors_at(places[some])
+        vectors = contents.vectors_at(slots[some])
         made.append(
             Upsert([names[n] for n in some], vectors, [labels[n] for n in some])
         )
@@ -79,12 +80,12 @@ def changes_since_base(contents):
 
 
 def _changed(files, num_records):
-    """Sets of the ids (upserted, deleted) since the export, or None: not known."""
+    """Sets of ids (upserted, deleted) since the export; None if not known."""
     upserted, deleted = set(), set()
     if files.manifest["base"] is not None:
-        path = os.path.join(files.base_dir, CHANGED)
+        path = os.path.join(files.segment_dir, CHANGED)
         if not os.path.exists(path):
-            return None  # Compacted before this was kept.
+            return None  # Compacted by a version that did not record it.
         known = read_json(path, REMEDY)
         try:
             upserted.update(known["upserted"])
@@ -108,18 +109,18 @@ def _add(change, upserted, deleted):
 
 
 def _ids_of(payload):
-    """(ids that an encoded change upserts, ids that it deletes)."""
+    """(upserted ids, deleted ids) of an encoded change."""
     head = json.loads(payload.partition(b"\n")[0])
     return head.get("upsert", []), head.get("delete", [])
 
 
 def _differences(contents, export):
-    """The same sets by comparison, which takes what is alike for unchanged."""
+    """The same sets, by comparing vectors and labels: equal ones count as unchanged."""
     names = contents.ids()
     there = set(names)
     rows = {name: row for row, name in enumerate(export.ids)}
     both = [name for name in names if name in rows]
-    settings = contents.base.manifest["settings"]
+    settings = contents.segment.manifest["settings"]
     tolerance = _ROUNDING.get(settings.get("dtype"), _ROUNDING["int8"])
     upserted = there.difference(both)
     for start in range(0, len(both), ITEMS_AT_ONCE):

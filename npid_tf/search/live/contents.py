@@ -1,4 +1,9 @@
-"""What a live index holds at any moment: a base, what was added, what is gone."""
+"""The contents of a live index, as snapshots: a segment, a delta, and tombstones.
+
+The segment is an index that never changes. Items that came later are rows of the delta.
+An item that was deleted or replaced stays where it is and gets a tombstone. A slot is
+the number of a row: first those of the segment, then those of the delta.
+"""
 
 import typing
 
@@ -11,162 +16,161 @@ from npid_tf.search.exact import best_of, most_similar
 NEVER = np.iinfo(np.int64).max
 
 
-class _View(typing.NamedTuple):
-    """A moment: what a search reads, whatever is written meanwhile.
+class _Snapshot(typing.NamedTuple):
+    """What a search reads, regardless of what is written at the same time.
 
-    A place below the base's size is a row of the base; the others were added since.
-    Arrays of added items have room beyond `num_added`.
+    The arrays of the delta have room for more rows than `num_delta`.
     """
 
-    moment: int  # Changes so far.
-    num_added: int
-    added: np.ndarray  # float32 [room, dim]
-    base_gone: np.ndarray  # int64 [base rows]: the moment when it was deleted
-    added_gone: np.ndarray  # int64 [room]
-    num_base: int  # Items of the base that are still there.
+    version: int  # Number of changes so far.
+    num_delta: int  # Rows of the delta, deleted ones included.
+    delta: np.ndarray  # float32 [room, dim]
+    segment_tombstones: np.ndarray  # int64 [rows]: version of the deletion, or NEVER
+    delta_tombstones: np.ndarray  # int64 [room]
+    num_segment: int  # Rows of the segment without a tombstone.
     num_items: int
 
 
 class LiveContents:
-    """Items in memory: searched by many threads while one changes them.
+    """Items in memory: searched by many threads while one thread changes them.
 
-    A search never waits: it reads one moment, in which a change is there as a whole or
-    not at all. `apply` must be called by one thread at a time.
+    A search never waits: it reads one snapshot, which contains a change entirely or
+    not at all. Only one thread at a time may call `apply`.
 
     Args:
-        base: BaseIndex.
+        segment: Segment.
     """
 
-    def __init__(self, base):
-        size, dim = len(base.ids), base.manifest["dim"]
-        self.base = base
-        self._ids, self._labels = [], []  # Of what was added, in order.
-        self._place_of = {name: place for place, name in enumerate(base.ids)}
-        if len(self._place_of) != size:
+    def __init__(self, segment):
+        size, dim = len(segment.ids), segment.manifest["dim"]
+        self.segment = segment
+        self._ids, self._labels = [], []  # Of the rows of the delta.
+        self._slot_of = {name: slot for slot, name in enumerate(segment.ids)}
+        if len(self._slot_of) != size:
             raise UserError(
-                f"{size - len(self._place_of)} of the index's {size} ids come twice. "
-                "Export again."
+                f"{size - len(self._slot_of)} of the index's {size} ids are "
+                "duplicates. Export again."
             )
-        self._view = _View(
-            moment=0,
-            num_added=0,
-            added=np.empty([16, dim], np.float32),
-            base_gone=np.full(size, NEVER),
-            added_gone=np.full(16, NEVER),
-            num_base=size,
+        self._snapshot = _Snapshot(
+            version=0,
+            num_delta=0,
+            delta=np.empty([16, dim], np.float32),
+            segment_tombstones=np.full(size, NEVER),
+            delta_tombstones=np.full(16, NEVER),
+            num_segment=size,
             num_items=size,
         )
 
     def __len__(self):
-        return self._view.num_items
+        return self._snapshot.num_items
 
     def __contains__(self, name):
-        return name in self._place_of
+        return name in self._slot_of
 
     def ids(self):
-        """The ids of all items, in the order in which they first came."""
-        return list(self._place_of)
+        """The ids of all items, in the order of their first insertion."""
+        return list(self._slot_of)
 
     def labels(self, ids):
-        """The label of each id, None where it has none or is not there."""
-        return [self._label(self._place_of.get(name)) for name in ids]
+        """The label of each id; None if it has no label or does not exist."""
+        return [self._label(self._slot_of.get(name)) for name in ids]
 
     def known_labels(self, ids):
-        """{id: its label or None} of those ids that are there."""
-        places = {name: self._place_of.get(name) for name in ids}
+        """{id: its label or None} of those ids that exist."""
+        slots = {name: self._slot_of.get(name) for name in ids}
         return {
-            name: self._label(place)
-            for name, place in places.items()
-            if place is not None
+            name: self._label(slot) for name, slot in slots.items() if slot is not None
         }
 
     def embeddings(self, ids):
-        """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
-        return self.vectors_at(np.array([self._place(name) for name in ids], np.int64))
+        """float32 [num_ids, dim]. Raises ValueError for an id that does not exist."""
+        return self.vectors_at(np.array([self._slot(name) for name in ids], np.int64))
 
     @property
     def engine(self):
-        """What answers: scann, or exact where ScaNN is not to be had."""
-        return "exact" if self.base.scann is None else "scann"
+        """What searches: scann, or exact if ScaNN is not available."""
+        return "exact" if self.segment.scann is None else "scann"
 
     def num_changes(self):
-        """(items added since, items of the base gone): what a search does besides."""
-        view = self._view
-        return view.num_added, len(self.base.ids) - view.num_base
+        """(rows of the delta, tombstones of the segment): what slows a search down."""
+        snapshot = self._snapshot
+        return snapshot.num_delta, len(self.segment.ids) - snapshot.num_segment
 
     def stats(self):
-        """What it holds and how it searches, as a dict that JSON can take."""
-        num_added, num_gone = self.num_changes()
+        """Number of items, settings and recall of the search: a dict for JSON."""
+        num_delta, num_deleted = self.num_changes()
         return {
             "items": len(self),
-            "dim": self.base.manifest["dim"],
-            "encoder_hash": self.base.manifest["encoder_hash"],
+            "dim": self.segment.manifest["dim"],
+            "encoder_hash": self.segment.manifest["encoder_hash"],
             "engine": self.engine,
-            "why_exact": self.base.why_exact,
-            "exact": self.base.is_exact,
-            "settings": self.base.manifest["settings"],
-            "recall": self.base.manifest["recall"],
-            "added_since": num_added,
-            "base_items_gone": num_gone,
+            "why_exact": self.segment.why_exact,
+            "exact": self.segment.is_exact,
+            "settings": self.segment.manifest["settings"],
+            "recall": self.segment.manifest["recall"],
+            "added_since": num_delta,
+            "base_items_gone": num_deleted,
         }
 
     def items(self):
-        """(ids, labels, places) of all items, for `vectors_at` while changes go on."""
-        ids, places = list(self._place_of), list(self._place_of.values())
-        return ids, [self._label(place) for place in places], np.array(places, np.int64)
+        """(ids, labels, slots) of all items, for `vectors_at` while changes go on."""
+        ids, slots = list(self._slot_of), list(self._slot_of.values())
+        return ids, [self._label(slot) for slot in slots], np.array(slots, np.int64)
 
-    def vectors_at(self, places):
-        """float32 [num_places, dim]: those of `items`, also if they have gone since."""
-        size = len(self.base.ids)
-        vectors = np.empty([len(places), self.base.manifest["dim"]], np.float32)
-        in_base = places < size
-        vectors[in_base] = self.base.vectors[places[in_base]]
-        vectors[~in_base] = self._view.added[places[~in_base] - size]
+    def vectors_at(self, slots):
+        """float32 [num_slots, dim]; `slots` of `items` stay valid after deletions."""
+        size = len(self.segment.ids)
+        vectors = np.empty([len(slots), self.segment.manifest["dim"]], np.float32)
+        in_segment = slots < size
+        vectors[in_segment] = self.segment.vectors[slots[in_segment]]
+        vectors[~in_segment] = self._snapshot.delta[slots[~in_segment] - size]
         return vectors
 
     def apply(self, change):
-        """Makes an Upsert or Delete visible to the searches that begin from now on."""
-        view, size = self._view, len(self.base.ids)
-        moment, new = view.moment + 1, []
+        """Applies an Upsert or Delete, which all searches begun afterwards see."""
+        snapshot, size = self._snapshot, len(self.segment.ids)
+        version, new = snapshot.version + 1, []
         if isinstance(change, Upsert):
-            view = self._write_added(view, change)
-            first = size + view.num_added
+            snapshot = self._write_delta(snapshot, change)
+            first = size + snapshot.num_delta
             new = list(range(first, first + len(change.ids)))
-        gone = [self._place_of[name] for name in change.ids if name in self._place_of]
-        for place in gone:
-            if place < size:
-                view.base_gone[place] = moment
+        deleted = [self._slot_of[name] for name in change.ids if name in self._slot_of]
+        for slot in deleted:
+            if slot < size:
+                snapshot.segment_tombstones[slot] = version
             else:
-                view.added_gone[place - size] = moment
-        self._view = view._replace(
-            moment=moment,
-            num_added=view.num_added + len(new),
-            num_base=view.num_base - sum(place < size for place in gone),
-            num_items=view.num_items - len(gone) + len(new),
+                snapshot.delta_tombstones[slot - size] = version
+        self._snapshot = snapshot._replace(
+            version=version,
+            num_delta=snapshot.num_delta + len(new),
+            num_segment=snapshot.num_segment - sum(slot < size for slot in deleted),
+            num_items=snapshot.num_items - len(deleted) + len(new),
         )
         if new:
-            self._place_of.update(zip(change.ids, new, strict=True))
+            self._slot_of.update(zip(change.ids, new, strict=True))
         else:
             for name in change.ids:
-                self._place_of.pop(name, None)
+                self._slot_of.pop(name, None)
 
-    def _write_added(self, view, change):
-        """The view with room for the vectors, and they in it, where none looks yet."""
-        end = view.num_added + len(change.vectors)
-        if end > len(view.added):
-            room = max(end, 2 * len(view.added))
-            added = np.empty([room, view.added.shape[1]], np.float32)
-            added[: view.num_added] = view.added[: view.num_added]
-            added_gone = np.full(room, NEVER)
-            added_gone[: view.num_added] = view.added_gone[: view.num_added]
-            view = view._replace(added=added, added_gone=added_gone)
-        view.added[view.num_added : end] = change.vectors
+    def _write_delta(self, snapshot, change):
+        """The snapshot, with new vectors behind `num_delta`, where no search looks."""
+        end = snapshot.num_delta + len(change.vectors)
+        if end > len(snapshot.delta):
+            room = max(end, 2 * len(snapshot.delta))
+            delta = np.empty([room, snapshot.delta.shape[1]], np.float32)
+            delta[: snapshot.num_delta] = snapshot.delta[: snapshot.num_delta]
+            delta_tombstones = np.full(room, NEVER)
+            delta_tombstones[: snapshot.num_delta] = snapshot.delta_tombstones[
+                : snapshot.num_delta
+            ]
+            snapshot = snapshot._replace(delta=delta, delta_tombstones=delta_tombstones)
+        snapshot.delta[snapshot.num_delta : end] = change.vectors
         self._ids += change.ids
         self._labels += change.labels
-        return view
+        return snapshot
 
     def search(self, queries, k):
-        """The k most similar items of each query, or all where there are fewer.
+        """The k most similar items of each query, or all items if there are fewer.
 
         Args:
             queries: float32 [num_queries, dim], unit length.
@@ -176,42 +180,46 @@ class LiveContents:
             (ids, similarities, exact): lists of str and float32
             [num_queries, min(k, items)], and whether every item was compared.
         """
-        view = self._view
-        k = min(k, view.num_items)
+        snapshot = self._snapshot
+        k = min(k, snapshot.num_items)
         if k == 0 or not len(queries):
             return [[] for _ in queries], np.empty([len(queries), k], np.float32), True
-        size = len(self.base.ids)
+        size = len(self.segment.ids)
         found, exact = [], True
-        if view.num_base:
-            similarities, rows, exact = self._search_base(view, queries, k)
+        if snapshot.num_segment:
+            similarities, rows, exact = self._search_segment(snapshot, queries, k)
             found.append((similarities, rows))
-        if view.num_items > view.num_base:
-            added = view.added[: view.num_added]
-            is_there = view.added_gone[: view.num_added] > view.moment
-            num = min(k, view.num_items - view.num_base)
-            similarities, rows = most_similar(queries, added, is_there, num)
+        if snapshot.num_items > snapshot.num_segment:
+            delta = snapshot.delta[: snapshot.num_delta]
+            is_there = (
+                snapshot.delta_tombstones[: snapshot.num_delta] > snapshot.version
+            )
+            num = min(k, snapshot.num_items - snapshot.num_segment)
+            similarities, rows = most_similar(queries, delta, is_there, num)
             found.append((similarities, size + rows))
-        similarities, places = (
+        similarities, slots = (
             np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)
         )
-        similarities, places = best_of(similarities, places, k)
-        ids = [[self._id(place) for place in line] for line in places.tolist()]
+        similarities, slots = best_of(similarities, slots, k)
+        ids = [[self._id(slot) for slot in line] for line in slots.tolist()]
         return ids, similarities, exact
 
-    def _search_base(self, view, queries, k):
-        k = min(k, view.num_base)
-        size = len(self.base.ids)
+    def _search_segment(self, snapshot, queries, k):
+        k = min(k, snapshot.num_segment)
+        size = len(self.segment.ids)
         similarities = np.empty([len(queries), k], np.float32)
         rows = np.empty([len(queries), k], np.int64)
         open_queries = np.arange(len(queries))
-        if self.base.scann is not None:
-            num_gone = size - view.num_base
-            # Some of those found may be gone: look for more, then for many more.
-            for more in (min(num_gone, k), min(num_gone, 15 * k)):
-                found, products = self.base.scann.search(
+        if self.segment.scann is not None:
+            num_deleted = size - snapshot.num_segment
+            # Some of those found may be deleted: look for more, then for many more.
+            for more in (min(num_deleted, k), min(num_deleted, 15 * k)):
+                found, products = self.segment.scann.search(
                     queries[open_queries], k + more
                 )
-                is_there = (found >= 0) & (view.base_gone[found] > view.moment)
+                is_there = (found >= 0) & (
+                    snapshot.segment_tombstones[found] > snapshot.version
+                )
                 first = np.argsort(~is_there, axis=1, kind="stable")[:, :k]
                 enough = is_there.sum(axis=1) >= k
                 done = open_queries[enough]
@@ -219,26 +227,26 @@ class LiveContents:
                 similarities[done] = np.take_along_axis(products, first, 1)[enough]
                 open_queries = open_queries[~enough]
                 if not len(open_queries):
-                    return similarities, rows, self.base.is_exact
-        is_there = view.base_gone > view.moment
+                    return similarities, rows, self.segment.is_exact
+        is_there = snapshot.segment_tombstones > snapshot.version
         similarities[open_queries], rows[open_queries] = most_similar(
-            queries[open_queries], self.base.vectors, is_there, k
+            queries[open_queries], self.segment.vectors, is_there, k
         )
         all_exact = len(open_queries) == len(queries)
-        return similarities, rows, all_exact or self.base.is_exact
+        return similarities, rows, all_exact or self.segment.is_exact
 
-    def _id(self, place):
-        size = len(self.base.ids)
-        return self.base.ids[place] if place < size else self._ids[place - size]
+    def _id(self, slot):
+        size = len(self.segment.ids)
+        return self.segment.ids[slot] if slot < size else self._ids[slot - size]
 
-    def _label(self, place):
-        size = len(self.base.ids)
-        if place is None:
+    def _label(self, slot):
+        size = len(self.segment.ids)
+        if slot is None:
             return None
-        return self.base.labels[place] if place < size else self._labels[place - size]
+        return self.segment.labels[slot] if slot < size else self._labels[slot - size]
 
-    def _place(self, name):
-        place = self._place_of.get(name)
-        if place is None:
+    def _slot(self, name):
+        slot = self._slot_of.get(name)
+        if slot is None:
             raise UserError(f"No item has the id {name!r}.")
-        return place
+        return slot

@@ -1,12 +1,12 @@
 """The folder of a live index, EXPORT/index.live: what is in it, and how it changes.
 
-    manifest.json    which of the following count; renamed into place
-    index-N/         the base of generation N, of a compaction; without one, as in
-                     generation 0, the base is EXPORT/index itself
-    changes-N.log    the changes since
+    manifest.json    names the current ones of the following; replaced by a rename
+    index-N/         the segment of generation N, written by a compaction; without one
+                     (as in generation 0) the segment is EXPORT/index itself
+    changes-N.log    the changes since then
     lock             held by the process that writes
 
-Whatever the manifest does not name is left over from a crash.
+Anything that the manifest does not name was left behind by a crash.
 """
 
 import contextlib
@@ -23,24 +23,24 @@ from npid_tf.files.formats import stamp
 from npid_tf.files.whole_files import sync_folder, sync_tree, write_whole
 from npid_tf.search.changes import change_ids
 from npid_tf.search.index_files import MANIFEST, read_ids
-from npid_tf.search.live.base import BaseIndex
 from npid_tf.search.live.manifest import (
     describe_export,
     is_built_as_asked,
     read_manifest,
 )
+from npid_tf.search.live.segment import Segment
 from npid_tf.search.live.write_ahead_log import read
 
-# What the system says of a folder that this process may only read.
+# Errors of the system for a folder that this process may not write.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class InUseError(UserError):
-    """Another process has the index open for writing."""
+    """Another process has opened the index for writing."""
 
 
 class ReadOnlyFolderError(FileError):
-    """The folder that changes are kept in may only be read."""
+    """The folder of the changes is not writable."""
 
 
 class LiveFiles:
@@ -49,23 +49,25 @@ class LiveFiles:
     Args:
         index_dir: EXPORT/index, which is only read.
         manifest: dict of generation, last_number (of the change before the log's
-            first), base (the folder, or None: the export's), export (which one it
-            began from), encoder_hash and data (of that export); None: read it.
+            first), base (folder of the segment; None: EXPORT/index), export (hash of
+            the export's manifest), encoder_hash and data (of that export); None: read
+            it from the folder.
 
     Attributes:
-        earlier_base: whether its base is a compaction of an earlier export's index,
-            with other settings than the export's now: then its changes are to be
-            carried over to that (`carry_over`).
+        earlier_segment: whether the segment is a compaction of an earlier export and
+            has other settings than the current one: its changes are then carried over
+            to the current export (`carry_over`).
 
     Raises:
-        ValueError: where there is no export, or changes were made to one of another
-            encoder or other data. Changes to an earlier one of the same carry over.
+        ValueError: if there is no export, or the changes belong to an export of
+            another encoder or other data. Those of an earlier export of the same
+            encoder and data carry over.
     """
 
     def __init__(self, index_dir, manifest=None):
         self.index_dir = os.path.normpath(index_dir)
         self.directory = f"{self.index_dir}.live"
-        self.earlier_base = False
+        self.earlier_segment = False
         self.manifest = self._read_manifest() if manifest is None else manifest
 
     @property
@@ -73,20 +75,20 @@ class LiveFiles:
         return self._log_of(self.manifest)
 
     @property
-    def base_dir(self):
-        """The folder of the base."""
+    def segment_dir(self):
+        """The folder of the segment."""
         name = self.manifest["base"]
         return standing(self.index_dir) if name is None else self._path(name)
 
-    def load_base(self):
-        return BaseIndex(self.base_dir)
+    def load_segment(self):
+        return Segment(self.segment_dir)
 
     def load_export(self):
-        """The index of the export, whichever base counts."""
-        return BaseIndex(standing(self.index_dir))
+        """The segment of the export, also after compactions."""
+        return Segment(standing(self.index_dir))
 
     def signature(self):
-        """Another after each change of what counts; cheap enough for every search."""
+        """Differs after every change; cheap enough to be read by every search."""
         paths = [
             os.path.join(standing(self.index_dir), MANIFEST),
             self._path("manifest.json"),
@@ -95,18 +97,18 @@ class LiveFiles:
         return tuple(map(_stat, paths))
 
     def place(self):
-        """Another after each renaming of the folder of the index: (path, its ctime)."""
+        """(path, ctime) of the index folder: differs after each renaming."""
         path = standing(self.index_dir)
         try:
             return path, os.stat(path).st_ctime_ns
-        except FileNotFoundError:  # It was renamed this moment.
+        except FileNotFoundError:  # It is being renamed.
             return path, None
 
     def lock(self):
-        """Takes the lock of the writer: returns its file descriptor.
+        """Takes the writer's lock and returns its file descriptor.
 
-        The system lets go of it when the process ends, however it ends.
-        Raises ValueError where another holds it, OSError where it cannot be written.
+        The system releases it when the process ends, for whatever reason.
+        Raises ValueError if another process holds it, OSError if it is not writable.
         """
         try:
             os.makedirs(self.directory, exist_ok=True)
@@ -115,8 +117,8 @@ class LiveFiles:
         except OSError as error:
             kind = ReadOnlyFolderError if error.errno in _READ_ONLY else FileError
             raise kind(
-                f"Changes to the index are kept in {self.directory}, which cannot be "
-                f"written: {error.strerror}."
+                f"Changes to the index are kept in {self.directory}, which is not "
+                f"writable: {error.strerror}."
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,22 +126,22 @@ class LiveFiles:
             holder = os.read(file, 32).decode(errors="replace").strip()
             os.close(file)
             raise InUseError(
-                f"Process {holder} has {self.directory} open for writing, and one may "
-                "at a time. Make the change through it, or stop it first."
+                f"Process {holder} has {self.directory} open for writing, and only one "
+                "process may. Make the change through it, or stop it first."
             ) from None
         except OSError as error:
             os.close(file)
             raise FileError(
-                f"{self.directory} is on a file system that locks no files "
+                f"{self.directory} is on a file system without file locks "
                 f"({error.strerror}), so it can only be read."
             ) from error
-        with contextlib.suppress(OSError):  # For the message alone; disks may be full.
+        with contextlib.suppress(OSError):  # Only for the message.
             os.ftruncate(file, 0)
             os.write(file, str(os.getpid()).encode())
         return file
 
     def write_manifest(self):
-        """Makes the manifest, as it is here, the one that counts: at once or not."""
+        """Writes the manifest of this generation, which makes it the current one."""
         path = self._path("manifest.json")
         text = json.dumps({**self.manifest, **stamp("live index")})
         try:
@@ -151,8 +153,8 @@ class LiveFiles:
         write_whole(path, text)
 
     def make_partial(self):
-        """An empty folder to build the next base in."""
-        # Not `tempfile`, whose folders only their owner may read.
+        """An empty folder to build the next segment in."""
+        # Not `tempfile`: only the owner can read its folders.
         partial = self._path(f"partial-{uuid.uuid4().hex}")
         os.mkdir(partial)
         return partial
@@ -160,8 +162,8 @@ class LiveFiles:
     def next_generation(self, partial, last_number):
         """The files of the generation that begins after change `last_number`.
 
-        partial: a folder with its base, which is moved to its place; None: its base is
-        the export's index. It does not count before `write_manifest`.
+        partial: a folder with its segment, which is renamed; None: the export's index.
+        The new generation becomes current with `write_manifest`.
         """
         generation = self.manifest["generation"] + 1
         name = None if partial is None else f"index-{generation}"
@@ -169,16 +171,16 @@ class LiveFiles:
         later = LiveFiles(self.index_dir, {**self.manifest, **changed})
         if partial is not None:
             sync_tree(partial)
-            base = self._path(name)
-            shutil.rmtree(base, ignore_errors=True)  # Of an attempt that failed here.
-            os.rename(partial, base)
+            segment = self._path(name)
+            shutil.rmtree(segment, ignore_errors=True)  # Of a failed attempt.
+            os.rename(partial, segment)
             sync_folder(self.directory)
         with contextlib.suppress(FileNotFoundError):
             os.remove(later.log)
         return later
 
     def remove_leftovers(self):
-        """Removes what the manifest does not name, once that is certain to stay."""
+        """Removes what the manifest does not name, after syncing the manifest."""
         sync_folder(self.directory)
         keep = {
             "manifest.json",
@@ -209,19 +211,19 @@ class LiveFiles:
         log = self._log_of(manifest)
         if not os.path.exists(log):
             if read_manifest(self.directory) != manifest:
-                return self._read_manifest()  # A compaction came between.
+                return self._read_manifest()  # A compaction has just ended.
             raise UserError(
                 f"{log} is missing, and with it changes to the index. Restore it from "
-                f"a backup, or move {self.directory} away to begin from the export."
+                f"a backup, or move {self.directory} away to start from the export."
             )
         if manifest["export"] == export["export"]:
             return {**manifest, **export}
         if manifest["base"] is None and not os.path.getsize(log):
-            return new  # Nothing was changed: the new export takes over.
+            return new  # No changes: start from the new export.
         if all(manifest.get(key) == export[key] for key in ("encoder_hash", "data")):
-            # The same embeddings of the same images: a log goes on from either export.
+            # The same embeddings of the same images: the log applies to either export.
             base = manifest["base"]
-            self.earlier_base = base is not None and not is_built_as_asked(
+            self.earlier_segment = base is not None and not is_built_as_asked(
                 self._path(base), standing(self.index_dir), manifest.get("n")
             )
             return {**manifest, **export}
@@ -230,13 +232,13 @@ class LiveFiles:
         raise UserError(
             f"{self.directory} holds changes to an earlier export, of another encoder "
             f"or other data than the one in {self.index_dir}. They do not carry over: "
-            f"{len(added)} items were added{names}. Move the folder away to begin "
+            f"{len(added)} items were added{names}. Move the folder away to start "
             "from this export, then add their images again: `python -m npid_tf.index "
             f"add --export_dir={os.path.dirname(self.index_dir)} FILES`."
         )
 
     def _added(self, manifest):
-        """Ids, sorted, that its changes have put in and the export has not."""
+        """Sorted ids that the changes added and the export does not have."""
         ids = set()
         if manifest["base"] is not None:
             ids.update(map(str, read_ids(self._path(manifest["base"]))[0]))

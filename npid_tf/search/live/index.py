@@ -1,4 +1,4 @@
-"""An index that grows and shrinks while it is searched, and survives crashes."""
+"""A search index that can be changed while it is searched, and survives crashes."""
 
 import itertools
 import os
@@ -8,53 +8,53 @@ import threading
 from npid_tf.checks.arguments import whole_number
 from npid_tf.errors import FileError, UserError
 from npid_tf.search import changes
-from npid_tf.search.live.base import BaseIndex, build_base
-from npid_tf.search.live.carry_over import changes_since_base, write_changed
+from npid_tf.search.live.carry_over import changes_since_segment, write_changed
 from npid_tf.search.live.contents import LiveContents
 from npid_tf.search.live.files import LiveFiles, ReadOnlyFolderError
 from npid_tf.search.live.reader import LiveReader, load
+from npid_tf.search.live.segment import Segment, build_segment
 from npid_tf.search.live.write_ahead_log import WriteAheadLog, read
 from npid_tf.search.neighbors import Neighbors
 
-# Added items are compared one by one, and items gone are skipped: beyond so many, or a
-# twentieth of the items, both become part of a new base.
+# The delta is searched exactly, and tombstones are skipped. Beyond so many of both, and
+# a twentieth of all items, a compaction makes them part of a new segment.
 COMPACT_AFTER = 10_000
 
 
 class ReadOnlyError(UserError):
-    """A change to an index that was opened to be read."""
+    """A change to an index that was opened read-only."""
 
 
 class LiveIndex:
     """The index of an export, and all changes made to it since.
 
-    `MilvusIndex` has the same methods: what searches or serves an index need not know
-    which of the two it is.
+    `MilvusIndex` has the same methods: code that searches or serves an index need not
+    know which of the two it is.
 
     A change is on disk before `upsert` or `delete` returns, and every search that
     begins afterwards sees it. Changes go to a log; when there are many, a thread builds
-    a new index of all items (`compact`), while searches and changes go on. Any number
-    of threads may call any method. One process at a time may have it open to change it,
-    which a lock file sees to. Any number may read beside that one, and each of their
-    searches follows what it wrote, compactions and exports of the same encoder too.
+    a new segment of all items (`compact`), while searches and changes continue. All
+    methods are thread-safe. Only one process may open it for writing, which a lock file
+    ensures. Any number may read at the same time, and each of their searches sees what
+    the writer has written, including compactions and exports of the same encoder.
 
     Args:
-        directory: the index of an export, EXPORT/index. It is only read: changes are
-            in EXPORT/index.live, which is made.
-        read_only: search, take no lock, write nothing and refuse changes.
+        directory: the index of an export, EXPORT/index. It is never written: changes
+            go to EXPORT/index.live, which is created.
+        read_only: search only: take no lock, write nothing and refuse changes.
 
     Attributes:
-        manifest: of the index, as `python -m npid_tf.export` or a compaction wrote it.
-        encoder_hash, dim: of the encoder and the embeddings it holds.
-        read_only: whether it refuses changes: as asked for, or because the folder of
-            the changes may not be written.
-        why_down: why it does not answer now: None, since it is here.
-        has_order: whether `ids` has the order in which items came, and costs little.
+        manifest: of the segment, written by `python -m npid_tf.export` or a compaction.
+        encoder_hash, dim: of the encoder and its embeddings.
+        read_only: whether it refuses changes, because of the argument or because the
+            folder of the changes is not writable.
+        why_down: why it does not answer now: None, since it is on this machine.
+        has_order: whether `ids` are in the order of insertion, and cost little.
 
     Raises:
-        ValueError: where there is no index, another process has it open to change it
-            (InUseError), a file is damaged, or it holds changes to an export of another
-            encoder or of other data. OSError: where its folder cannot be written.
+        ValueError: if there is no index, another process has opened it for writing
+            (InUseError), a file is damaged, or its changes belong to an export of
+            another encoder or other data. OSError: if its folder is not writable.
     """
 
     why_down = None
@@ -78,21 +78,21 @@ class LiveIndex:
             self._files, self._contents, *_ = self._reader.loaded
 
     def take_over(self):
-        """Goes on as the one process that may change it; what was read is read anew.
+        """Becomes the process that may write, and reads everything again.
 
-        Raises ValueError and OSError as the class; then it goes on as it did.
+        Raises ValueError and OSError as the class; it then stays as it was.
         """
         lock_file = LiveFiles(self._index_dir).lock()
         try:
             (files, contents, num_records, _), _ = load(self._index_dir)
             number = files.manifest["last_number"]
-            if files.earlier_base:
+            if files.earlier_segment:
                 number += num_records
                 files = files.next_generation(None, number)
             log = WriteAheadLog(files.log, number)
             if not log.num_records:
                 log.append(
-                    *(change.encode() for change in changes_since_base(contents))
+                    *(change.encode() for change in changes_since_segment(contents))
                 )
             files.write_manifest()
             files.remove_leftovers()
@@ -103,17 +103,17 @@ class LiveIndex:
         self._reader, self._lock_file, self.read_only = None, lock_file, False
 
     def _now(self):
-        """The contents, with what another process wrote meanwhile."""
+        """The contents, with what another process has written since."""
         reader = self._reader
         return self._contents if reader is None else reader.follow().contents
 
     @property
     def manifest(self):
-        return self._now().base.manifest
+        return self._now().segment.manifest
 
     @property
     def engine(self):
-        """What answers: scann, or exact where ScaNN is not to be had."""
+        """What searches: scann, or exact if ScaNN is not available."""
         return self._now().engine
 
     @property
@@ -125,12 +125,12 @@ class LiveIndex:
         return self.manifest["dim"]
 
     def check_encoder(self, encoder_hash):
-        """Raises ValueError unless that encoder made the embeddings it holds."""
+        """Raises ValueError unless its embeddings come from that encoder."""
         if encoder_hash != self.encoder_hash:
             raise UserError(
                 f"The index in {self._index_dir} was made by the encoder "
                 f"{self.encoder_hash[:12]}, not by {encoder_hash[:12]}: similarities "
-                "between the two mean nothing. Export again and add its files again."
+                "between the two mean nothing. Export again, then add its files again."
             )
 
     def __len__(self):
@@ -140,19 +140,19 @@ class LiveIndex:
         return name in self._now()
 
     def ids(self):
-        """The ids of all items, a list of str, in the order in which they came."""
+        """The ids of all items, a list of str, in the order of their insertion."""
         return self._now().ids()
 
     def labels(self, ids):
-        """The label of each id: str, or None where it has none or is not there."""
+        """The label of each id: str, or None if it has no label or does not exist."""
         return self._now().labels(ids)
 
     def known_labels(self, ids):
-        """{id: its label, str or None} of those ids that are there."""
+        """{id: its label, str or None} of those ids that exist."""
         return self._now().known_labels(ids)
 
     def embeddings(self, ids):
-        """float32 [num_ids, dim]. Raises ValueError for an id that is not there."""
+        """float32 [num_ids, dim]. Raises ValueError for an id that does not exist."""
         return self._now().embeddings(changes.check_ids(ids))
 
     def search(self, embeddings, k):
@@ -163,30 +163,30 @@ class LiveIndex:
             k: neighbors.
 
         Returns:
-            `Neighbors`: (ids, similarities, exact). Where it is not exact, `stats`
-            tells the recall.
+            `Neighbors`: (ids, similarities, exact). If it is not exact, its
+            recall is that of `stats`.
 
         Raises:
-            ValueError: for embeddings that are not finite, of unit length and of the
-                index's dimension.
+            ValueError: for embeddings that are not finite, not of unit length, or of
+                another dimension.
         """
         k = whole_number("k", k, 1)
         contents = self._now()
-        queries = changes.check_embeddings(embeddings, contents.base.manifest["dim"])
+        queries = changes.check_embeddings(embeddings, contents.segment.manifest["dim"])
         return Neighbors(*contents.search(queries, k))
 
     def upsert(self, ids, embeddings, labels=None):
-        """Adds items, or replaces those with the same ids: all of them, or none.
+        """Adds items, or replaces those with the same ids: all of them or none.
 
         Args:
-            ids: list of str, each once.
-            embeddings: float32 [num_ids, dim], of unit length; others are refused, not
+            ids: list of str without duplicates.
+            embeddings: float32 [num_ids, dim], unit length; others are refused, not
                 normalized.
-            labels: list of str or None, one for each id; None: no labels.
+            labels: list of str or None, one per id; None: no labels.
 
         Raises:
-            ValueError: for ids, embeddings or labels that do not fit.
-            OSError: where the change could not be written; then nothing has changed.
+            ValueError: for invalid ids, embeddings or labels.
+            OSError: if the change could not be written; nothing has then changed.
         """
         change = changes.make_upsert(ids, embeddings, labels, self.dim)
         with self._writing:
@@ -194,9 +194,9 @@ class LiveIndex:
             self._write(change)
 
     def delete(self, ids):
-        """Takes items out; returns how many there were: unknown ids do not count.
+        """Deletes items and returns how many; unknown ids do not count.
 
-        Raises ValueError for ids that are no text, OSError as `upsert`.
+        Raises ValueError for ids that are not text, OSError as `upsert`.
         """
         ids = dict.fromkeys(changes.check_ids(ids))
         with self._writing:
@@ -212,7 +212,7 @@ class LiveIndex:
             self._compact_if_due()
 
     def stats(self):
-        """What it holds and how it searches, as a dict that JSON can take."""
+        """Items, settings, recall, log and compaction: a dict for JSON."""
         if self._reader is None:
             files, contents, log = self._files, self._contents, self._log
             log = (log.num_records, log.size, log.bytes_cut)
@@ -230,12 +230,12 @@ class LiveIndex:
         }
 
     def compact(self):
-        """Builds a new index of all items and goes on from it, with an empty log.
+        """Builds a new segment of all items, and starts an empty log.
 
-        Searches and changes go on meanwhile, and changes are kept. All vectors are in
-        memory while it builds. Whatever stops it leaves the index as it was.
-        Raises ValueError where the new index misses the recall of the old one, OSError
-        where it cannot be written.
+        Searches and changes continue meanwhile, and changes are kept. All vectors are
+        in memory while it builds. If it fails, the index is as it was.
+        Raises ValueError if the new segment misses the recall of the old one, OSError
+        if it cannot be written.
         """
         with self._compacting:
             with self._writing:
@@ -243,14 +243,14 @@ class LiveIndex:
                 if not self._log.num_records:
                     return
                 contents, number = self._contents, self._log.last_number
-                ids, labels, places = contents.items()
+                ids, labels, slots = contents.items()
                 files, partial = self._files, self._files.make_partial()
             try:
-                vectors = contents.vectors_at(places)
+                vectors = contents.vectors_at(slots)
                 num_records = number - files.manifest["last_number"]
                 write_changed(partial, files, num_records)
-                build_base(partial, vectors, ids, labels, contents.base.manifest)
-                new_contents = LiveContents(BaseIndex(partial))
+                build_segment(partial, vectors, ids, labels, contents.segment.manifest)
+                new_contents = LiveContents(Segment(partial))
                 with self._writing:
                     self._check_open()
                     self._go_on_from(new_contents, partial, number)
@@ -265,7 +265,7 @@ class LiveIndex:
             self._compaction_error = None
 
     def _go_on_from(self, contents, partial, number):
-        """Swaps in contents whose base holds all changes up to `number`."""
+        """Switches to contents whose segment includes all changes up to `number`."""
         first = self._files.manifest["last_number"]
         records = itertools.islice(read(self._log.path, first), number - first, None)
         later = [payload for payload, _ in records]
@@ -285,7 +285,7 @@ class LiveIndex:
     def _compact_if_due(self):
         due = sum(self._contents.num_changes()) > max(COMPACT_AFTER, len(self) // 20)
         if due and not self._compactor.is_alive() and not self._compaction_error:
-            # A daemon, since closing must not wait for minutes of building.
+            # A daemon, so that exiting does not wait for minutes of building.
             compact = self._compact_in_background
             self._compactor = threading.Thread(target=compact, daemon=True)
             self._compactor.start()
@@ -293,11 +293,11 @@ class LiveIndex:
     def _compact_in_background(self):
         try:
             self.compact()
-        except Exception as error:  # `stats` tells; the index is as it was.
+        except Exception as error:  # `stats` has it; the index is as it was.
             self._compaction_error = f"{type(error).__name__}: {error}"
 
     def wait(self):
-        """Waits for the compaction in the background to end, if one is under way."""
+        """Waits for the compaction in the background, if there is one."""
         if self._compactor.is_alive():
             self._compactor.join()
 
@@ -311,7 +311,7 @@ class LiveIndex:
             raise UserError(f"The index in {self._index_dir} was closed.")
 
     def close(self):
-        """Lets go of the files. A compaction that is under way comes to nothing."""
+        """Closes the files. A compaction in the background is abandoned."""
         with self._writing:
             if self._lock_file is not None:
                 self._log.close()

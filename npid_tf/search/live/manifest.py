@@ -1,4 +1,4 @@
-"""What a live index's manifest tells, and the export's that it began from."""
+"""The manifest of a live index, and what it keeps of its export's manifest."""
 
 import hashlib
 import os
@@ -10,36 +10,36 @@ from npid_tf.files.formats import check_format, stamp
 from npid_tf.search import index_files
 from npid_tf.search.index_files import MANIFEST, REMEDY, check_manifest
 
-# What a reader counts on.
+# Required keys.
 _NEEDED = {"generation": int, "last_number": int, "export": str}
 
 
 def read_manifest(directory):
-    """The manifest of the folder of a live index, or None where there is none.
+    """The manifest in the folder of a live index, or None if there is none.
 
-    Raises ValueError where it is damaged, or too new.
+    Raises ValueError if it is damaged or of a newer format.
     """
     path = os.path.join(directory, MANIFEST)
     if not os.path.exists(path):
         return None
     remedy = (
-        f"Restore it from a backup, or move {directory} away to begin from the export."
+        f"Restore it from a backup, or move {directory} away to start from the export."
     )
     manifest = read_json(path, remedy)
     check_format(manifest, "live index", path)
     for key, kind in _NEEDED.items():
         if type(manifest.get(key)) is not kind:
             raise FileError(f"{path} is damaged: it has no `{key}`. {remedy}")
-    if "base" not in manifest:  # Before formats, the generation told.
+    if "base" not in manifest:  # Written before formats.
         number = manifest["generation"]
         manifest["base"] = f"index-{number}" if number else None
     return {k: v for k, v in manifest.items() if k not in stamp("live index")}
 
 
 def describe_export(index_dir):
-    """What of the export's index a live index's manifest keeps: a dict.
+    """What the manifest of a live index keeps of its export: a dict.
 
-    Raises ValueError where there is none, or it is damaged, or too new.
+    Raises ValueError if there is no export, or it is damaged or of a newer format.
     """
     path = os.path.join(standing(index_dir), MANIFEST)
     try:
@@ -61,9 +61,9 @@ def describe_export(index_dir):
 
 
 def is_built_as_asked(compacted_dir, export_dir, num_exported):
-    """Whether a compaction's index is as the export's now was asked to be.
+    """Whether a compaction's segment has the settings of the current export.
 
-    num_exported: items of the export that it came from; None: not known.
+    num_exported: items of the export that it was made from; None if not known.
     """
     compacted = index_files.read_manifest(compacted_dir)
     export = index_files.read_manifest(export_dir)

@@ -1,4 +1,4 @@
-"""A live index as its files tell, read beside the process that changes them."""
+"""Reads a live index while another process changes it."""
 
 import os
 import threading
@@ -13,18 +13,18 @@ from npid_tf.search.live.write_ahead_log import read
 
 
 class Loaded(typing.NamedTuple):
-    """What was read, and how far."""
+    """The contents, and up to where the log was read."""
 
     files: LiveFiles
     contents: LiveContents
-    num_records: int  # Of the log, which are in the contents.
-    size: int  # Bytes that they take.
+    num_records: int  # Records of the log that the contents include.
+    size: int  # Their bytes.
 
 
 class LiveReader:
-    """Reads all, and later what was written since; it changes no file.
+    """Reads everything once, and afterwards only what is new; it writes no file.
 
-    Any number of threads may call `follow`; searches of others go on meanwhile.
+    Any number of threads may call `follow`, and search at the same time.
 
     Args:
         index_dir: EXPORT/index.
@@ -33,14 +33,14 @@ class LiveReader:
         loaded: `Loaded`.
 
     Raises:
-        ValueError: as `LiveFiles`, and where a file is damaged.
+        ValueError: as `LiveFiles`, and if a file is damaged.
     """
 
     def __init__(self, index_dir):
         self._index_dir = index_dir
         self._following = threading.Lock()
         self._warned = None
-        self._left = None  # The manifest of an export that is not followed to.
+        self._left = None  # Manifest of an export that is ignored.
         self.loaded, self._seen = load(index_dir)
 
     @property
@@ -48,12 +48,12 @@ class LiveReader:
         return self.loaded.contents
 
     def follow(self):
-        """Takes in what was written since. Returns `Loaded`.
+        """Reads what was written since the last call. Returns `Loaded`.
 
-        Looks at three files where nothing was. After a compaction or a new export of
-        the same encoder it reads the new index, which the caller waits for; others go
-        on with what there was. What cannot be followed (damage, an export of another
-        encoder) warns once, and the contents stay as they are.
+        If nothing was written, this costs the status of three files. After a compaction
+        or a new export of the same encoder, the caller waits for the new segment to be
+        read; other threads continue with the old one. If it cannot follow (damage, an
+        export of another encoder), it warns once and keeps the contents.
         """
         signature = self.loaded.files.signature()
         if signature != self._seen and self._following.acquire(blocking=False):
@@ -61,7 +61,7 @@ class LiveReader:
                 self._take_in(signature)
             except (ValueError, OSError) as error:
                 self._warn(str(error))
-                if isinstance(error, ValueError):  # Else it may pass: try again.
+                if isinstance(error, ValueError):  # An OSError may pass: try again.
                     self._seen = signature
             finally:
                 self._following.release()
@@ -69,14 +69,14 @@ class LiveReader:
 
     def _take_in(self, signature):
         if self._left is not None and signature[0] == self._left:
-            return  # What is written there is of another encoder.
+            return  # Written for another encoder.
         if signature[:2] == self._seen[:2]:
             self.loaded = _read_on(self.loaded)
             self._seen = signature
             return
         loaded, seen = load(self._index_dir)
         ours, theirs = (
-            each.contents.base.manifest["encoder_hash"]
+            each.contents.segment.manifest["encoder_hash"]
             for each in (self.loaded, loaded)
         )
         if ours == theirs:
@@ -84,18 +84,18 @@ class LiveReader:
             return
         self._warn(
             f"{self._index_dir} now holds the index of the encoder {theirs[:12]}, not "
-            f"of {ours[:12]}, whose items go on being searched. Open it again."
+            f"of {ours[:12]}, whose items are still searched. Open it again."
         )
         self._left = signature[0]
 
     def _warn(self, message):
         if message != self._warned:
-            warnings.warn(f"The index is not followed: {message}", stacklevel=4)
+            warnings.warn(f"The index cannot follow: {message}", stacklevel=4)
         self._warned = message
 
 
 def load(index_dir):
-    """(`Loaded`, signature) of an index at one moment, whatever others write."""
+    """(`Loaded`, signature): a consistent snapshot, whatever others write."""
     while True:
         files = LiveFiles(index_dir)
         signature, place = files.signature(), files.place()
@@ -108,34 +108,34 @@ def load(index_dir):
         else:
             if LiveFiles(index_dir).manifest == files.manifest:
                 return loaded, signature
-        # A compaction or an export has removed what the manifest named: look again.
+        # A compaction or an export has removed what the manifest named: try again.
 
 
 def _load(files):
-    loaded = _read_on(Loaded(files, LiveContents(files.load_base()), 0, 0))
-    if not files.earlier_base:
+    loaded = _read_on(Loaded(files, LiveContents(files.load_segment()), 0, 0))
+    if not files.earlier_segment:
         return loaded
     contents = LiveContents(files.load_export())
-    for change in carried_changes(files, loaded.contents, contents.base):
+    for change in carried_changes(files, loaded.contents, contents.segment):
         contents.apply(change)
     return loaded._replace(contents=contents)
 
 
 def _read_on(loaded):
-    """With the records of the log that are not in the contents yet."""
+    """Applies the records of the log that the contents do not include yet."""
     files, contents, num_records, size = loaded
     last_number = files.manifest["last_number"] + num_records
     if os.path.exists(files.log):
         for payload, end in read(files.log, last_number, size):
-            contents.apply(decode(payload, contents.base.manifest["dim"]))
+            contents.apply(decode(payload, contents.segment.manifest["dim"]))
             num_records, size = num_records + 1, end
     return Loaded(files, contents, num_records, size)
 
 
 def read_contents(index_dir):
-    """The `LiveContents` of an index as they are now, changes included.
+    """The current `LiveContents` of an index, changes included.
 
-    Reads beside a process that has it open, and changes no file.
+    Works while another process has it open for writing, and writes no file.
     Raises ValueError as `LiveIndex`.
     """
     return LiveReader(index_dir).contents

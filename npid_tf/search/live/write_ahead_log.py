@@ -1,4 +1,4 @@
-"""A file of records that survives a crash: what was appended is there afterwards."""
+"""A write-ahead log: records that survive a crash once they are acknowledged."""
 
 import os
 import struct
@@ -9,7 +9,7 @@ from npid_tf.files.version import __version__
 from npid_tf.files.whole_files import sync_folder
 
 # Mark, number of the record, length and CRC-32 of its payload; then the CRC-32 of
-# these, so that a damaged length is not taken for a record that was cut short.
+# these, so that a damaged length is not mistaken for an incomplete record.
 _FIELDS = struct.Struct("<4sQQI")
 _CHECK = struct.Struct("<I")
 _HEADER_SIZE = _FIELDS.size + _CHECK.size
@@ -20,13 +20,13 @@ _MARK = b"\x8fNW\n"
 class WriteAheadLog:
     """Appends records to a file; each is on disk before `append` returns.
 
-    Records are numbered. Opening cuts a torn tail: the beginning of a record, which a
-    crash left and nobody was told of. Damage before the last record is refused.
+    Records are numbered. Opening truncates a torn tail: an incomplete record, left by
+    a crash and never acknowledged. Any other damage is refused.
 
     Args:
-        path: the file; made, empty, where it is missing.
-        last_number: that of the record before the first.
-        replay: called with the payload of each record that is there.
+        path: the file; created if it does not exist.
+        last_number: number of the record before the first.
+        replay: called with the payload of each existing record.
 
     Raises:
         ValueError: for damage, see `read`.
@@ -50,12 +50,12 @@ class WriteAheadLog:
     def append(self, *payloads):
         """Writes records (bytes) and waits until they are on disk.
 
-        Raises OSError where they cannot be: then they are not in the log, and if not
-        even that is certain, later calls are refused until the log is reopened.
+        Raises OSError if that fails: the records are then not in the log, and if even
+        that is uncertain, later calls are refused until the log is reopened.
         """
         if self._failure is not None:
             raise FileError(
-                f"{self.path} takes no more changes since a write to it failed "
+                f"{self.path} accepts no more changes, because a write to it failed "
                 f"({self._failure}). Open the index again."
             )
         numbers = range(self.last_number + 1, self.last_number + 1 + len(payloads))
@@ -89,12 +89,12 @@ class WriteAheadLog:
 def read(path, last_number=0, begin=0):
     """The records of a log, up to a torn tail.
 
-    begin: where in the file the record after `last_number` begins.
+    begin: offset in the file of the record after `last_number`.
 
-    Yields (payload, end): bytes, and where in the file the record ends.
+    Yields (payload, end): bytes, and the offset where the record ends.
 
-    Raises ValueError where a record is damaged or missing, and not just cut short:
-    it and what came after it were acknowledged, and must not be dropped in silence.
+    Raises ValueError if a record is damaged or missing, rather than incomplete: it and
+    its successors were acknowledged, and must not be dropped silently.
     """
     with open(path, "rb") as file:
         file.seek(begin)
@@ -123,7 +123,7 @@ def _write_all(file, data):
 
 
 def _header_at(data, start):
-    """(number, length, checksum) of the record at `start`, or None where none is."""
+    """(number, length, checksum) of the record at `start`, or None."""
     header = data[start : start + _HEADER_SIZE]
     if len(header) < _HEADER_SIZE or header[: len(_MARK)] != _MARK:
         return None
@@ -133,7 +133,7 @@ def _header_at(data, start):
 
 
 def _payload_at(data, start, number):
-    """The payload of record `number` at `start`, or None where it is not whole."""
+    """The payload of record `number` at `start`, or None if it is incomplete."""
     header = _header_at(data, start)
     if header is None or header[0] != number:
         return None
@@ -145,54 +145,54 @@ def _payload_at(data, start, number):
 
 
 def _refuse_damage(path, data, start, last_number, begin):
-    """Raises ValueError if what is at `start` is damage, not a record cut short.
+    """Raises ValueError if there is damage at `start`, not an incomplete record.
 
-    A crash leaves the beginning of one record, at the end; a machine that lost power
-    perhaps a file with zeros there. begin: where in the file the data begin.
+    A crash leaves the beginning of one record at the end of the file; a power failure
+    may leave zeros there. begin: offset of the data in the file.
     """
     _refuse_newer(path, data, start)
     broken = (
-        f"{path} is damaged at byte {begin + start}: record {last_number + 1} is not "
-        "whole, but"
+        f"{path} is damaged at byte {begin + start}: record {last_number + 1} is "
+        "incomplete, but"
     )
     position = start
     while (position := data.find(_MARK, position)) >= 0:
         header = _header_at(data, position)
         if header is not None and _payload_at(data, position, header[0]) is not None:
             raise UserError(
-                f"{broken} record {header[0]} stands at byte {begin + position}. "
+                f"{broken} record {header[0]} is at byte {begin + position}. "
                 "Changes from there on cannot be trusted: restore the folder from a "
-                "backup, or move it away to begin again from the export."
+                "backup, or move it away to start from the export."
             )
         position += 1
     if _is_last_and_damaged(data, start):
         raise UserError(
-            f"{broken} is not cut short either. It may have been acknowledged: restore "
-            "the folder from a backup, or give up that last change with `truncate "
+            f"{broken} not by a crash. It may have been acknowledged: restore the "
+            "folder from a backup, or give up that last change with `truncate "
             f"--size={begin + start} {path}`."
         )
 
 
 def _refuse_newer(path, data, start):
-    """Raises ValueError for a record that a later version of the package wrote."""
+    """Raises ValueError for a record written by a later version of the package."""
     mark, other = _MARK[:-1], data[start : start + _HEADER_SIZE]
     if len(other) < _HEADER_SIZE or not other.startswith(mark) or other[3] == _MARK[3]:
         return
     if zlib.crc32(other[: _FIELDS.size]) == _CHECK.unpack(other[_FIELDS.size :])[0]:
         raise UserError(
-            f"{path} holds changes of a format that this npid_tf {__version__} does "
-            "not know: install a newer npid_tf."
+            f"{path} holds changes in a format that npid_tf {__version__} does not "
+            "know: install a newer npid_tf."
         )
 
 
 def _is_last_and_damaged(data, start):
-    """Whether a record of full length, or its header, is at `start`, but not whole."""
+    """Whether there is a record, or header, of full length at `start`, but damaged."""
     record = data[start:]
     if len(record) < _HEADER_SIZE:
         return False
     marked = _MARK + record[len(_MARK) : _FIELDS.size]
     checksum = _CHECK.unpack(record[_FIELDS.size : _HEADER_SIZE])[0]
-    if zlib.crc32(marked) != checksum:  # All but the mark, or it, differs.
+    if zlib.crc32(marked) != checksum:  # More than the mark differs.
         return record.startswith(_MARK) and any(record[-_HEADER_SIZE:])
     _, _, length, _ = _FIELDS.unpack(marked)
     payload = record[_HEADER_SIZE:]

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from npid_tf.search.live.base import build_base
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
+from npid_tf.search.live.segment import build_segment
 from tests.support.vectors import unit_rows
 
 pytest.importorskip("scann")
@@ -58,7 +58,7 @@ def export_again(directory, vectors, dtype, recall=0.9):
         "recall": {"k": 3, "target": recall},
     }
     n = len(vectors)
-    build_base(directory, vectors, list(range(n)), [None] * n, like)
+    build_segment(directory, vectors, list(range(n)), [None] * n, like)
 
 
 def check(contents, dtype, recall=0.9):

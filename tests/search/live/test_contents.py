@@ -8,15 +8,15 @@ import pytest
 
 from npid_tf.search import builder, tuning
 from npid_tf.search.changes import Delete, make_upsert
-from npid_tf.search.live.base import BaseIndex
 from npid_tf.search.live.contents import LiveContents
+from npid_tf.search.live.segment import Segment
 from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
 def contents(make_index):
     """Of 30 items, "0" to "29", with labels."""
-    return LiveContents(BaseIndex(make_index(30, [f"class {n}" for n in range(30)])))
+    return LiveContents(Segment(make_index(30, [f"class {n}" for n in range(30)])))
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_no_queries_have_no_answers(contents):
 
 
 def test_ids_that_come_twice_are_refused(make_index):
-    base = BaseIndex(make_index(5))
-    base.ids[3] = "1"
-    with pytest.raises(ValueError, match="1 of the index's 5 ids come twice"):
-        LiveContents(base)
+    segment = Segment(make_index(5))
+    segment.ids[3] = "1"
+    with pytest.raises(ValueError, match="1 of the index.s 5 ids"):
+        LiveContents(segment)
 
 
 def test_where_scann_finds_too_few_the_search_is_exact(make_index, monkeypatch):
@@ -105,8 +105,8 @@ def test_where_scann_finds_too_few_the_search_is_exact(make_index, monkeypatch):
     monkeypatch.setattr(builder, "BRUTE_FORCE_UP_TO", 0)
     monkeypatch.setattr(builder, "TREE_ABOVE", 0)
     monkeypatch.setattr(tuning, "NUM_QUERIES", 50)
-    contents = LiveContents(BaseIndex(make_index(1000)))
-    assert contents.base.manifest["settings"]["kind"] == "tree"
+    contents = LiveContents(Segment(make_index(1000)))
+    assert contents.segment.manifest["settings"]["kind"] == "tree"
     query = unit_rows(1)
     vector_of = dict(zip(map(str, range(1000)), unit_rows(1000), strict=True))
     assert contents.search(query, 3)[2] is False

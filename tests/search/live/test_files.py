@@ -43,16 +43,16 @@ def test_reading_while_a_compaction_swaps_reads_again(make_index, monkeypatch):
     directory = make_index(20)
     index = LiveIndex(directory)
     index.upsert(["new"], unit_rows(1, seed=1))
-    load_base, loads = LiveFiles.load_base, []
+    load_segment, loads = LiveFiles.load_segment, []
 
     def compact_first(files):
         loads.append(files.manifest["generation"])
         if len(loads) == 1:
-            monkeypatch.setattr(LiveFiles, "load_base", load_base)
+            monkeypatch.setattr(LiveFiles, "load_segment", load_segment)
             index.compact()  # What this reader was about to read has gone.
-        return load_base(files)
+        return load_segment(files)
 
-    monkeypatch.setattr(LiveFiles, "load_base", compact_first)
+    monkeypatch.setattr(LiveFiles, "load_segment", compact_first)
     assert "new" in read_contents(directory)
     index.close()
 
@@ -75,7 +75,7 @@ def test_one_may_write_at_a_time(make_index):
 def test_a_folder_that_cannot_be_written_is_named(make_index):
     directory = make_index(20)
     os.makedirs(f"{directory}.live/lock")  # In the way.
-    with pytest.raises(OSError, match=r"kept in .*index.live, which cannot be written"):
+    with pytest.raises(OSError, match=r"kept in .*index.live.*: "):
         LiveIndex(directory)
 
 

@@ -114,17 +114,17 @@ def test_a_change_that_cannot_be_written_changes_nothing(index, monkeypatch):
 
 
 def test_changes_while_it_compacts_are_kept(index, monkeypatch):
-    build_base = live_index.build_base
+    build_segment = live_index.build_segment
     vectors = unit_rows(5, seed=1)
     index.upsert(["a", "b"], vectors[:2])
 
     def change_meanwhile(*arguments):
         index.upsert(["b", "c"], vectors[2:4], ["x", "y"])
         index.delete(["a", "7"])
-        build_base(*arguments)
+        build_segment(*arguments)
         index.upsert(["d"], vectors[4:])
 
-    monkeypatch.setattr(live_index, "build_base", change_meanwhile)
+    monkeypatch.setattr(live_index, "build_segment", change_meanwhile)
     index.compact()
     assert index.stats()["log_changes"] == 3
     directory = index._files.index_dir
@@ -150,7 +150,7 @@ def test_a_compaction_that_fails_leaves_the_index_as_it_was(index, monkeypatch):
     index.upsert(["a"], unit_rows(1, seed=1))
     files = sorted(os.listdir(index._files.directory))
     for name in (
-        "index.build_base",
+        "index.build_segment",
         "files.sync_tree",
         "files.os.replace",
     ):
@@ -190,7 +190,7 @@ def test_a_compaction_that_fails_in_the_background_is_told_of_and_not_repeated(
 
     monkeypatch.setattr(live_index, "COMPACT_AFTER", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(live_index, "build_base", fail)
+        patch.setattr(live_index, "build_segment", fail)
         for n, vector in enumerate(unit_rows(10, seed=1)):
             index.upsert([f"new {n}"], vector[None])
             index.wait()
@@ -203,15 +203,15 @@ def test_a_compaction_that_fails_in_the_background_is_told_of_and_not_repeated(
 
 
 def test_a_compaction_comes_to_nothing_when_the_index_is_closed(index, monkeypatch):
-    build_base, built = live_index.build_base, []
+    build_segment, built = live_index.build_segment, []
     entered, closed = threading.Event(), threading.Event()
 
     def wait(*arguments):
         entered.set()
         assert closed.wait(60)
-        built.append(build_base(*arguments))
+        built.append(build_segment(*arguments))
 
-    monkeypatch.setattr(live_index, "build_base", wait)
+    monkeypatch.setattr(live_index, "build_segment", wait)
     monkeypatch.setattr(live_index, "COMPACT_AFTER", 0)
     index.upsert(["a", "b"], unit_rows(2, seed=1))
     assert entered.wait(60)

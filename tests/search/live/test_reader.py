@@ -114,7 +114,7 @@ def test_a_folder_that_may_not_be_written_is_read_without_asking(make_index, tmp
         subprocess.run(remount, check=True)
         reader = LiveIndex(str(place / "index"))
         assert reader.read_only and "new" in reader
-        with pytest.raises(ReadOnlyError, match="cannot be written: Read-only file"):
+        with pytest.raises(ReadOnlyError, match="Read-only file"):
             reader.delete(["3"])
         writer = LiveIndex(directory)
         writer.delete(["3"])
@@ -212,5 +212,5 @@ def test_damage_that_comes_later_is_told_and_what_was_read_stays(writer):
         byte = file.read(1)[0]
         file.seek(size + 40)
         file.write(bytes([byte ^ 1]))
-    with pytest.warns(UserWarning, match=r"not followed: .*changes-0.log is damaged"):
+    with pytest.warns(UserWarning, match=r"changes-0.log is damaged"):
         assert "newer" not in reader and "new" in reader

@@ -87,13 +87,13 @@ def test_a_record_that_is_missing_is_refused(path):
     whole = pathlib.Path(path).read_bytes()
     with open(path, "wb") as file:
         file.write(whole[: ends[0]] + whole[ends[1] :])
-    with pytest.raises(ValueError, match="record 2 is not whole, but record 3"):
+    with pytest.raises(ValueError, match="record 2 .*record 3"):
         WriteAheadLog(path)
 
 
 def test_a_log_that_belongs_elsewhere_is_refused(path):
     write(path, [b"first"], last_number=7)
-    with pytest.raises(ValueError, match="record 1 is not whole, but record 8 stands"):
+    with pytest.raises(ValueError, match="record 1 .*record 8"):
         WriteAheadLog(path)
 
 
@@ -129,7 +129,7 @@ def test_after_an_error_that_cannot_be_taken_back_it_takes_no_more(path, monkeyp
         patch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="Could not write"):
             log.append(b"second")
-    with pytest.raises(OSError, match=r"takes no more changes.*Open the index again"):
+    with pytest.raises(OSError, match=r"changes.log .*Errno 5.*Open the index again"):
         log.append(b"third")
     log.close()
     log = WriteAheadLog(path)

@@ -139,7 +139,7 @@ def test_the_models_answer_as_saved_model_cli_does(server, digit, tmp_path):
     images = np.stack([tf.io.decode_png(file).numpy() for file in files])
     rows = {"instances": [{"image_bytes": b64(file)} for file in files]}
     found = server.ask("POST", "/v1/models/neighbors:predict", rows)[1]["predictions"]
-    body = {"signature_name": "serving_bytes", "instances": list(map(files))}
+    body = {"signature_name": "serving_bytes", "instances": list(map(b64, files))}
     from_files = server.ask("POST", "/v1/models/encoder:predict", body)[1]
     body = {"inputs": {"images": images.tolist()}}
     from_images = server.ask("POST", "/v1/models/encoder:predict", body)[1]

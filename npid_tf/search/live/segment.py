@@ -1,4 +1,4 @@
-"""What lies beneath a live index: an index on disk, with ScaNN or without."""
+"""A segment: the immutable part of a live index, on disk, with ScaNN or without."""
 
 import os
 
@@ -10,20 +10,20 @@ from npid_tf.search.scann_index import ScannIndex, import_scann, load_searcher
 from npid_tf.search.stored_vectors import StoredVectors
 
 
-class BaseIndex:
-    """An index that never changes: of an export, or of a compaction.
+class Segment:
+    """An index that never changes, written by an export or a compaction.
 
     Args:
-        directory: as `ScannIndex.save` or `build_base` wrote it.
+        directory: written by `ScannIndex.save` or `build_segment`.
 
     Attributes:
         ids: list of str. labels: list of str or None. vectors: `StoredVectors`.
-        scann: ScannIndex, or None: search exactly.
-        why_exact: where scann is None, the reason, as text.
-        is_exact: whether a search compares every item, as the index keeps it.
+        scann: ScannIndex, or None: exact search.
+        why_exact: the reason, as text, if scann is None.
+        is_exact: whether a search compares every stored vector.
 
     Raises:
-        ValueError: where there is no index, or one of its files is damaged.
+        ValueError: if there is no index, or one of its files is damaged.
     """
 
     def __init__(self, directory):
@@ -33,7 +33,7 @@ class BaseIndex:
         self.vectors = StoredVectors(directory, self.manifest["dim"])
         if len(self.vectors) != len(ids):
             raise FileError(
-                f"{directory} is damaged: it holds {len(self.vectors)} vectors of "
+                f"{directory} is damaged: it has {len(self.vectors)} vectors for "
                 f"{len(ids)} items. {REMEDY}"
             )
         self.scann, self.why_exact = None, None
@@ -49,26 +49,26 @@ class BaseIndex:
         self.is_exact = self.scann is None or kind == "brute force"
 
 
-def build_base(directory, vectors, ids, labels, like):
+def build_segment(directory, vectors, ids, labels, like):
     """Writes an index of the vectors into an empty folder.
 
-    It is built as the one it replaces was: the same kind of numbers, tuned to the same
-    recall for the same k, on its own rows. Where ScaNN is missing, or there are not
-    two items, the folder holds plain vectors, which are searched exactly.
+    It is built like the one it replaces: the same dtype, tuned to the same recall for
+    the same k, on its own rows. If ScaNN is missing, or there are fewer than two items,
+    the folder holds plain vectors for exact search.
 
     Args:
         vectors: float32 [num_items, dim]; ids, labels: of each.
         like: the manifest of the index it replaces.
 
     Raises:
-        ValueError: where no setting has that recall.
+        ValueError: if no setting reaches that recall.
     """
     labels = None if all(label is None for label in labels) else labels
     settings, recall = like["settings"], like["recall"]
     description = {key: like[key] for key in ("encoder_hash", "data") if key in like}
     reason = _why_no_scann(len(ids))
     if reason is None:
-        from npid_tf.search.builder import build_index  # It needs TensorFlow.
+        from npid_tf.search.builder import build_index  # Needs TensorFlow.
 
         index = build_index(
             vectors,
@@ -94,7 +94,7 @@ def build_base(directory, vectors, ids, labels, like):
 
 def _why_no_scann(n):
     if n < 2:
-        return "ScaNN's index needs 2 items or more."
+        return "ScaNN's index needs at least 2 items."
     try:
         import_scann()
     except ImportError as error:
