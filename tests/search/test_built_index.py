@@ -6,6 +6,7 @@ import pytest
 from npid_tf import load_index
 from npid_tf.errors import UserError
 from npid_tf.search import build_index, builder
+from tests.support.vectors import unit_rows
 
 pytest.importorskip("scann")
 IDS = [f"image {row}.jpg" for row in range(300)]
@@ -21,8 +22,8 @@ def nearest_ids(queries, vectors, k):
     return [[IDS[row] for row in line] for line in order]
 
 
-def test_finds_the_ids_of_the_most_similar(unit_vectors):
-    vectors, queries = unit_vectors(300), unit_vectors(5, seed=1)
+def test_finds_the_ids_of_the_most_similar():
+    vectors, queries = unit_rows(300), unit_rows(5, seed=1)
     index = build_index(vectors, IDS, k=4)
     ids, similarities, exact = index.search(queries, 4)
     assert ids == nearest_ids(queries, vectors, 4)
@@ -31,23 +32,23 @@ def test_finds_the_ids_of_the_most_similar(unit_vectors):
     assert exact is True and len(index) == 300
 
 
-def test_has_the_recall_that_was_asked_for(unit_vectors, small_quantized):
-    index = build_index(unit_vectors(300), IDS, k=4, recall=0.9)
+def test_has_the_recall_that_was_asked_for(small_quantized):
+    index = build_index(unit_rows(300), IDS, k=4, recall=0.9)
     assert index.manifest["settings"]["kind"] == "quantized"
     assert index.manifest["recall"]["value"] >= 0.9
-    found = index.search(unit_vectors(5, seed=1), 4)
+    found = index.search(unit_rows(5, seed=1), 4)
     assert np.shape(found.ids) == (5, 4)
     assert found.exact is False
 
 
-def test_gives_all_items_where_there_are_fewer_than_k(unit_vectors):
-    index = build_index(unit_vectors(3), IDS[:3], k=2)
-    assert sorted(index.search(unit_vectors(1), 10).ids[0]) == IDS[:3]
+def test_gives_all_items_where_there_are_fewer_than_k():
+    index = build_index(unit_rows(3), IDS[:3], k=2)
+    assert sorted(index.search(unit_rows(1), 10).ids[0]) == IDS[:3]
     assert index.search(np.empty([0, 8]), 2).similarities.shape == (0, 2)
 
 
-def test_queries_with_too_few_candidates_are_searched_exactly(unit_vectors):
-    vectors = unit_vectors(300)
+def test_queries_with_too_few_candidates_are_searched_exactly():
+    vectors = unit_rows(300)
     index = build_index(vectors, IDS, k=4)
     search = index._index.search
 
@@ -60,21 +61,21 @@ def test_queries_with_too_few_candidates_are_searched_exactly(unit_vectors):
     assert index.search(vectors[:3], 4).ids == nearest_ids(vectors[:3], vectors, 4)
 
 
-def test_what_is_saved_is_loaded_by_load_index(unit_vectors, tmp_path):
+def test_what_is_saved_is_loaded_by_load_index(tmp_path):
     labels = ["cat", None, *["dog"] * 298]
-    index = build_index(unit_vectors(300), IDS, labels=labels)
+    index = build_index(unit_rows(300), IDS, labels=labels)
     assert index.labels([IDS[0], IDS[1], "none"]) == ["cat", None, None]
     index.save(tmp_path / "index")
     loaded = load_index(tmp_path / "index")
-    queries = unit_vectors(5, seed=1)
+    queries = unit_rows(5, seed=1)
     assert loaded.search(queries, 4).ids == index.search(queries, 4).ids
     assert loaded.labels(IDS[:3]) == ["cat", None, "dog"]
 
 
-def test_a_folder_that_holds_files_is_refused(unit_vectors, tmp_path):
+def test_a_folder_that_holds_files_is_refused(tmp_path):
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UserError, match="must be new or empty"):
-        build_index(unit_vectors(3), IDS[:3], k=2).save(tmp_path)
+        build_index(unit_rows(3), IDS[:3], k=2).save(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_folder_that_holds_files_is_refused(unit_vectors, tmp_path):
         ({"embeddings": np.ones([3, 2])}, "unit length"),
         ({"ids": "abc"}, "list of ids"),
         ({"ids": [1, 2, 3]}, "An id must be a str"),
-        ({"ids": ["a", "a", "b"]}, "once"),
+        ({"ids": ["a", "a", "b"]}, "duplicates"),
         ({"ids": ["a", "b"]}, "2 ids, 3 embeddings"),
         ({"labels": [1, 2, 3]}, "label must be None or a str"),
         ({"k": 0}, "`k` must be at least 1"),

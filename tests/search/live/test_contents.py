@@ -96,7 +96,7 @@ def test_no_queries_have_no_answers(contents):
 def test_ids_that_come_twice_are_refused(make_index):
     segment = Segment(make_index(5))
     segment.ids[3] = "1"
-    with pytest.raises(ValueError, match="1 of the index.s 5 ids"):
+    with pytest.raises(ValueError, match="index's 5 ids"):
         LiveContents(segment)
 
 

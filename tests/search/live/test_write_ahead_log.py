@@ -87,13 +87,13 @@ def test_a_record_that_is_missing_is_refused(path):
     whole = pathlib.Path(path).read_bytes()
     with open(path, "wb") as file:
         file.write(whole[: ends[0]] + whole[ends[1] :])
-    with pytest.raises(ValueError, match="record 2 .*record 3"):
+    with pytest.raises(ValueError, match=r"record 2 .*record 3"):
         WriteAheadLog(path)
 
 
 def test_a_log_that_belongs_elsewhere_is_refused(path):
     write(path, [b"first"], last_number=7)
-    with pytest.raises(ValueError, match="record 1 .*record 8"):
+    with pytest.raises(ValueError, match=r"record 1 .*record 8"):
         WriteAheadLog(path)
 
 
