@@ -4,16 +4,34 @@ import fastapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from npid_tf.files.version import __version__
+from npid_tf.server.http.docs import docs
+from npid_tf.server.http.items_api import items_api
 from npid_tf.server.http.middleware import Guard, error_response, json_response
 from npid_tf.server.http.page import page
+from npid_tf.server.http.requests import Error
 from npid_tf.server.http.rest import models_api
 from npid_tf.server.http.search_api import search_api
 from npid_tf.server.limits import RequestError, abridged
 
+ABOUT = (
+    "Finds the images most similar to others, and changes which images are searched. "
+    "The exported models are served below /v1/models as TensorFlow Serving does: "
+    "https://www.tensorflow.org/tfx/serving/api_rest"
+)
+
 
 def build_app(service, local_only=True, access=None):
     """The application that answers from a Service. local_only, access: see Guard."""
-    app = fastapi.FastAPI(openapi_url=None, redirect_slashes=False)
+    app = fastapi.FastAPI(
+        title="Neighbors",
+        description=ABOUT,
+        version=__version__,
+        servers=[{"url": access.root_path if access and access.root_path else "/"}],
+        responses={"4XX": {"model": Error}, "5XX": {"model": Error}},
+        openapi_url=None,  # Else FastAPI adds pages that load scripts from elsewhere.
+        redirect_slashes=False,
+    )
     app.add_middleware(
         Guard,
         limits=service.limits,
@@ -22,8 +40,11 @@ def build_app(service, local_only=True, access=None):
         access=access,
     )
     app.add_exception_handler(HTTPException, _explain)
-    for router in (models_api(service), search_api(service), health(service), page()):
-        app.include_router(router)
+    for routes in ROUTES:
+        app.include_router(routes(service))
+    app.include_router(models_api(service), include_in_schema=False)
+    app.include_router(page(), include_in_schema=False)
+    app.include_router(docs(app.openapi), include_in_schema=False)
     return app
 
 
@@ -33,19 +54,26 @@ def health(service):
 
     @router.get("/healthz")
     async def live(request: fastapi.Request):
+        """Whether the server runs."""
         return json_response({"status": "alive"})
 
     @router.get("/readyz")
     async def ready(request: fastapi.Request):
+        """Whether searches are answered: 503 where not."""
         service.check_ready()
         answer = {"read_only": True} if service.read_only() else {}
         return json_response({"status": "ready", **answer})
 
     @router.get("/metrics")
     async def metrics(request: fastapi.Request):
+        """Numbers for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return router
+
+
+# What is told of at /docs. To add a route: a function in one of their files.
+ROUTES = (search_api, items_api, health)
 
 
 async def _explain(request, error):

@@ -28,8 +28,10 @@ def test_the_metrics_count_requests_by_route(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/no", "/docs", "/openapi.json", "/v1", "/../../etc/passwd", "//", "/web"]
-)
+    "path",
+    ["/no", "/redoc", "/docs/", "/docs/oauth2-redirect", "/v1", "/../../etc/passwd",
+     "//", "/web", "/docs.html.j2"],
+)  # fmt: skip
 def test_other_addresses_are_not_found(server, path):
     status, answer = server.ask("GET", path)
     assert (status, list(answer)) == (404, ["error"])

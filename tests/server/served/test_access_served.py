@@ -39,7 +39,15 @@ def test_without_the_token_nothing_is_searched_or_changed(guarded, noise, capfd)
     ):
         with pytest.raises(ValueError, match=r"401: .*Authorization: Bearer TOKEN"):
             ask()
-    for path in ("/metrics", "/v1/items", "/search/v1/items", "/no"):
+    for path in (
+        "/metrics",
+        "/v1/items",
+        "/search/v1/items",
+        "/no",
+        "/docs",
+        "/openapi.json",
+        "/search/docs",
+    ):
         assert guarded.ask("GET", path)[0] == 401
         assert headers_of(guarded.port, "HEAD", path)[0] == 401
     for path in ("/healthz", "/readyz", "/", "/page.js", "/page.css", "/search/"):

@@ -126,3 +126,14 @@ def test_what_is_no_image_is_told(browser, server):
         "() => document.getElementById('status').textContent.includes('not decode')"
     )
     page.close()
+
+
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+def test_the_page_of_routes_is_read_and_opened_by_keyboard(page, server):
+    page.goto(f"http://127.0.0.1:{server.port}/docs")
+    page.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    assert "threshold" in page.locator("pre:visible").first.text_content()
+    violations = axe.Axe().run(page).response["violations"]
+    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], v["help"]) for v in serious] == []
