@@ -7,6 +7,7 @@ import pytest
 from npid_tf.server.http.items_api import Deleted, Items, Upserted
 from npid_tf.server.http.requests import Error
 from npid_tf.server.http.search_api import Found
+from tests.support.requests import b64, headers_of
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_bodies_and_parameters_are_those_that_are_taken(document):
     ]
 
 
-def test_answers_are_as_they_are_told(server, noise, b64):
+def test_answers_are_as_they_are_told(server, noise):
     for model, method, path, body in (
         (Upserted, "POST", "/v1/items", {"items": [{"id": "a", "image": b64(noise)}]}),
         (Found, "POST", "/v1/search", {"ids": ["a", "7"], "k": 3}),
@@ -70,7 +71,7 @@ def test_answers_are_as_they_are_told(server, noise, b64):
         model.model_validate(server.ask(method, path, body)[1])
 
 
-def test_the_page_tells_all_routes_and_loads_nothing_from_elsewhere(server, headers_of):
+def test_the_page_tells_all_routes_and_loads_nothing_from_elsewhere(server):
     status, headers, content = headers_of(server.port, "GET", "/docs")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in headers["content-security-policy"]
