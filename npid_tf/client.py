@@ -6,17 +6,20 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from npid_tf.checks.arguments import positive_number
 from npid_tf.errors import MissingPackageError, UserError
 
 
 class Client:
     """A client of `npid_tf.serve`, and of TensorFlow Serving on the same export.
 
-    Searching and changing the index (`search`, `upsert`, `delete`) are of the former
-    alone, over REST.
+    Searching and changing the index (`search`, `upsert`, `delete`) work with the former
+    only, over REST. It needs neither TensorFlow nor Keras, but for gRPC.
 
     Args:
         address: `http://HOST:PORT` for REST or `grpc://HOST:PORT`.
@@ -28,17 +31,26 @@ class Client:
             its words.
         ConnectionError: from all methods, where there is no answer, or the server is
             too busy for one (try again).
+
+    Example:
+
+    >>> from npid_tf import Client
+    >>> client = Client("http://localhost:8501", seconds=5)
+    >>> client.embed([open("photo.jpg", "rb").read()]).shape  # doctest: +SKIP
+    (1, 128)
     """
 
-    def __init__(self, address, seconds=30.0, token=None):
-        kind, _, rest = address.partition("://")
+    def __init__(
+        self, address: str, *, seconds: float = 30.0, token: str | None = None
+    ):
+        kind, _, rest = str(address).partition("://")
         if kind not in ("http", "https", "grpc") or not rest.strip("/"):
             raise UserError(
                 "`address` must be http://HOST:PORT or grpc://HOST:PORT. Received: "
                 f"{address!r}."
             )
         self._address = address.rstrip("/")
-        self._seconds = seconds
+        self._seconds = positive_number("seconds", seconds)
         self._output_names = {}
         token = token or os.environ.get("NPID_API_TOKEN")
         self._authorization = None if not token else f"Bearer {token}"
@@ -46,7 +58,7 @@ class Client:
         if kind == "grpc":
             self._grpc = _Grpc(rest.rstrip("/"), seconds, self._authorization)
 
-    def embed(self, images):
+    def embed(self, images: np.ndarray | Iterable[bytes]) -> np.ndarray:
         """float32 [num_images, dim], unit length.
 
         images: uint8 array [num_images, height, width, 3], or a list with the bytes of
@@ -56,10 +68,10 @@ class Client:
             inputs, signature_name = {"images": images}, "serving_default"
         else:
             inputs, signature_name = {"image_bytes": list(images)}, "serving_bytes"
-        outputs = self.predict("encoder", inputs, signature_name)
+        outputs = self.predict("encoder", inputs, signature_name=signature_name)
         return outputs["embeddings"].astype(np.float32)
 
-    def find_neighbors(self, files):
+    def find_neighbors(self, files: Iterable[bytes]) -> dict[str, np.ndarray]:
         """The most similar training images of each image file, by exact search.
 
         files: list of bytes. Returns {name: array [num_files, ...]}: ids (row numbers),
@@ -67,7 +79,13 @@ class Client:
         """
         return self.predict("neighbors", {"image_bytes": list(files)})
 
-    def predict(self, model, inputs, signature_name="serving_default"):
+    def predict(
+        self,
+        model: str,
+        inputs: dict[str, np.ndarray | list[bytes]],
+        *,
+        signature_name: str = "serving_default",
+    ) -> dict[str, np.ndarray]:
         """Runs a signature: {name: array, or list of bytes} to {name: array}."""
         if self._grpc is not None:
             return self._grpc.predict(model, inputs, signature_name)
@@ -80,7 +98,7 @@ class Client:
             outputs = {self._output_name(model, signature_name): outputs}
         return {name: np.asarray(value) for name, value in outputs.items()}
 
-    def status(self, model):
+    def status(self, model: str) -> dict[int, str]:
         """{version: state} of a model, as {1: "AVAILABLE"}."""
         if self._grpc is not None:
             return self._grpc.status(model)
@@ -90,7 +108,14 @@ class Client:
             for entry in answer["model_version_status"]
         }
 
-    def search(self, files=(), ids=(), k=10, threshold=-1.0):
+    def search(
+        self,
+        files: Iterable[bytes] = (),
+        ids: Iterable[str] = (),
+        *,
+        k: int = 10,
+        threshold: float = -1.0,
+    ) -> dict[str, Any]:
         """The k most similar items of the index, of each image file, then of each id.
 
         files: bytes of each image file. Returns a dict of `results`, for each query a
@@ -100,7 +125,9 @@ class Client:
         body = {"images": images, "ids": list(ids), "k": k, "threshold": threshold}
         return self._ask("POST", "/v1/search", body)
 
-    def upsert(self, files, labels=None):
+    def upsert(
+        self, files: dict[str, bytes], labels: dict[str, str] | None = None
+    ) -> None:
         """Puts images into the index: {id: bytes}, with labels {id: str}."""
         items = [
             {"id": name, "image": _to_json(file), "label": (labels or {}).get(name)}
@@ -108,12 +135,12 @@ class Client:
         ]
         self._ask("POST", "/v1/items", {"items": items})
 
-    def delete(self, name):
+    def delete(self, name: str) -> None:
         """Takes an item out of the index, by its id."""
         # In the query, which proxies pass on as it is; paths they rewrite.
         self._ask("DELETE", f"/v1/items?id={_quote(name)}")
 
-    def thumbnail(self, name):
+    def thumbnail(self, name: str) -> bytes:
         """The bytes of a PNG of a training image, by its id."""
         return self._ask("GET", f"/v1/thumbnail?id={_quote(name)}", parse=bytes)
 

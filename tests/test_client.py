@@ -71,10 +71,15 @@ def test_without_a_server_there_is_no_answer(kind):
             client.status("encoder")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:8501", "ftp://x", "http://", ""])
+@pytest.mark.parametrize("address", ["127.0.0.1:8501", "ftp://x", "http://", "", None])
 def test_other_addresses_are_refused(address):
     with pytest.raises(ValueError, match="http://HOST:PORT or grpc://HOST:PORT"):
         Client(address)
+
+
+def test_a_wait_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="`seconds` must be a number above 0"):
+        Client("http://127.0.0.1:8501", seconds="30")
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch):

@@ -1,35 +1,57 @@
 """Runs a model over a whole data set, on all replicas."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.checks.arguments import whole_number
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
 
 BATCH_SIZE = 256  # images at a time, over all replicas
 
 
-def embed(model, dataset, num_instances, training=False):
-    """What `model` gives for every image.
+def embed(
+    model: Callable,
+    dataset: tf.data.Dataset,
+    num_instances: int,
+    training: bool = False,
+) -> np.ndarray | tuple[np.ndarray, ...]:
+    """What `model` gives for every image, row i that of index i.
 
     A model that was made in the scope of a strategy runs on all of its replicas. The
     images go through in whole batches, the last one filled up with the first images.
 
     Args:
-        model: from images to [batch, dim], or to a tuple of those.
-        dataset: of batches of (images, indices), every index once.
-        num_instances: how many there are.
+        model: from images [batch, height, width, 3] to [batch, dim], or to a tuple of
+            those.
+        dataset: of batches of (images, indices), every index once; indices are int64
+            [batch].
+        num_instances: how many images there are.
         training: whether batch norm takes its statistics from the batches.
 
     Returns:
-        float32 array [num_instances, dim], row i that of index i, or a tuple of them;
-        NaN where an index is missing.
+        float32 array [num_instances, dim], or a tuple of them; NaN where an index is
+        missing.
 
     Raises:
-        ValueError: for indices that are not in [0, num_instances).
+        ValueError: for a data set of something else, and indices that are not in [0,
+            num_instances).
+
+    Example:
+
+    >>> import keras, numpy as np, tensorflow as tf
+    >>> from npid_tf import build_encoder, embed
+    >>> images = np.zeros([6, 8, 8, 3], np.uint8)
+    >>> dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(6))).batch(4)
+    >>> backbone = keras.Sequential([keras.Input([8, 8, 3]), keras.layers.Flatten()])
+    >>> embed(build_encoder(backbone, embedding_dim=16), dataset, len(images)).shape
+    (6, 16)
     """
+    _check(model, dataset)
+    num_instances = whole_number("num_instances", num_instances, 1)
     rows = None
     for indices, outputs in embed_batches(model, dataset, num_instances, training):
         check_indices(indices, num_instances)
@@ -39,6 +61,21 @@ def embed(model, dataset, num_instances, training=False):
         for array, output in zip(rows, outputs, strict=True):
             array[indices] = output
     return rows[0] if len(rows) == 1 else tuple(rows)
+
+
+def _check(model, dataset):
+    if not callable(model):
+        raise UserError(
+            "`model` must be a Keras model, or a function of images. Received: "
+            f"{type(model).__name__}."
+        )
+    elements = getattr(dataset, "element_spec", None)
+    if not isinstance(elements, tuple) or len(elements) != 2:
+        received = type(dataset).__name__ if elements is None else elements
+        raise UserError(
+            "`dataset` must be a tf.data.Dataset of batches of (images, indices). "
+            f"Received: {received}."
+        )
 
 
 def embed_batches(model, dataset, num_images, training=False):

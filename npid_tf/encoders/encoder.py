@@ -12,12 +12,12 @@ STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def build_encoder(
-    backbone,
-    embedding_dim=128,
-    head="linear",
-    batch_norm_before_l2=False,
-    normalize=True,
-):
+    backbone: keras.Model,
+    embedding_dim: int = 128,
+    head: str = "linear",
+    batch_norm_before_l2: bool = False,
+    normalize: bool = True,
+) -> keras.Model:
     """A Keras model from images to unit embeddings, v = f_theta(x) / ||f_theta(x)||.
 
     The layer `features` holds what the backbone gives, averaged over positions where
@@ -38,9 +38,24 @@ def build_encoder(
         Model from images, 0..255 in any dtype, to float32 [batch, embedding_dim].
 
     Raises:
-        ValueError: for an unknown head, a backbone of another output, or a dimension
-            that the head `none` cannot give.
+        ValueError: for an unknown head, a backbone that is no Keras model or of another
+            output, or a dimension that the head `none` cannot give.
+
+    Source: Wu et al. 2018, section 3.1; the head `mlp` is that of Chen et al. 2020.
+
+    Example:
+
+    >>> from npid_tf import build_backbone, build_encoder
+    >>> backbone = build_backbone("resnet18_cifar", image_size=32, width=16)
+    >>> encoder = build_encoder(backbone, embedding_dim=128)
+    >>> encoder.output_shape
+    (None, 128)
     """
+    if not isinstance(backbone, keras.Model):
+        raise UserError(
+            "`backbone` must be a Keras model, as `build_backbone` makes. Received: "
+            f"{type(backbone).__name__}."
+        )
     one_of("head", head, HEADS)
     embedding_dim = whole_number("embedding_dim", embedding_dim, 1)
     images = keras.Input(backbone.input_shape[1:])

@@ -1,7 +1,10 @@
 """Weighted k-nearest-neighbor classification (Wu et al. 2018, section 3.4)."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from npid_tf.checks.arguments import positive_number, whole_number
 from npid_tf.checks.vectors_and_labels import checked_labels, dense_labels
@@ -18,15 +21,24 @@ MISSING_LABELS = (
 
 
 def knn_accuracy(
-    queries, query_labels, vectors, labels, k_values=(200,), temperature=0.1
-):
+    queries: ArrayLike,
+    query_labels: ArrayLike | None,
+    vectors: ArrayLike | Iterable[np.ndarray],
+    labels: ArrayLike | None,
+    k_values: Sequence[int] = (200,),
+    temperature: float = 0.1,
+) -> dict[int, dict[str, float]]:
     """Accuracy of weighted kNN for several k, from one search.
 
+    Each of the k nearest neighbors of a query votes for its class with the weight
+    exp(similarity / temperature).
+
     Args:
-        queries: float32 [num_queries, dim], unit length; query_labels: int64.
-        vectors: float32 [num_vectors, dim], unit length, or blocks of its rows, see
-            `nearest`; labels: int64, of all rows, -1 of those without one: they do not
-            vote.
+        queries: float32 [num_queries, dim], unit length.
+        query_labels: int64 [num_queries].
+        vectors: float32 [num_vectors, dim], unit length, or blocks of its rows, as
+            `MemoryBank.blocks` gives them.
+        labels: int64 [num_vectors], -1 of rows without one: they do not vote.
         k_values: numbers of neighbors.
         temperature: of the votes.
 
@@ -35,7 +47,20 @@ def knn_accuracy(
         neighbor voted for it.
 
     Raises:
-        ValueError: where a k is more than there are rows, or labels are missing.
+        ValueError: for arrays that do not fit one another, where a k is more than there
+            are rows, or labels are missing.
+
+    Source: Wu et al. 2018, section 3.4.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from npid_tf import knn_accuracy
+    >>> vectors = np.float32([[1, 0], [0.8, 0.6], [0, 1]])
+    >>> queries = np.float32([[0.6, 0.8], [1, 0]])
+    >>> labels = [0, 1, 1]
+    >>> knn_accuracy(queries, [1, 1], vectors, labels, k_values=[1, 3], temperature=1)
+    {1: {'top1': 0.5, 'top5': 0.5}, 3: {'top1': 1.0, 'top5': 1.0}}
     """
     if query_labels is None or labels is None:
         raise UserError(MISSING_LABELS)
@@ -43,6 +68,7 @@ def knn_accuracy(
     labels = checked_labels(labels, "labels", least=-1)
     temperature = positive_number("temperature", temperature)
     check_k(k_values)
+    queries = np.asarray(queries)
     if len(query_labels) != len(queries):
         raise UserError(
             "`queries` must have a label each. Received: "
@@ -73,6 +99,11 @@ def knn_accuracy(
 
 def check_k(k_values):
     """Raises ValueError unless there is a k, each a whole number of neighbors."""
+    if not isinstance(k_values, Iterable) or isinstance(k_values, str):
+        raise UserError(
+            "`k_values` must be whole numbers of neighbors, as [20, 200]. Received: "
+            f"{k_values!r}."
+        )
     if not len(k_values):
         raise UserError("`k_values` must hold a number of neighbors. Received: none.")
     for k in k_values:
@@ -83,6 +114,7 @@ def _as_many_as(vectors, labels):
     """The blocks of vectors, counted: there must be a label for each row."""
     count = 0
     for block in [vectors] if hasattr(vectors, "shape") else vectors:
+        block = np.asarray(block)
         count += len(block)
         yield block
     if count != len(labels):

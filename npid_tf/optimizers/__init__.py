@@ -16,6 +16,17 @@ class Muon(keras.optimizers.Muon):
     The momentum of a matrix is replaced by the nearest orthogonal one, so that all its
     directions move alike (Jordan et al. 2024). Vectors, such as biases and batch norm's
     scales, follow Adam. Keras's own leaves kernels to Adam.
+
+    Args: those of `keras.optimizers.Muon`.
+
+    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
+
+    Example:
+
+    >>> import keras
+    >>> from npid_tf import Muon
+    >>> model = keras.Sequential([keras.Input([8, 8, 3]), keras.layers.Conv2D(4, 3)])
+    >>> model.compile(Muon(learning_rate=0.03, momentum=0.9), loss="mse")
     """
 
     def _should_use_adamw(self, variable):

@@ -44,7 +44,7 @@ def nearest(queries, vectors, k):
     queries = _finite(queries, "queries")
     devices = gpus()
     if devices:
-        found = nearest_of_each(queries, _chunks(vectors), k, devices)
+        found = nearest_of_each(queries, _chunks(vectors, queries.shape[1]), k, devices)
         similarities, rows, num_rows = found
         best = _pack(similarities, rows)
     else:
@@ -69,24 +69,33 @@ def _nearest_on_cores(queries, vectors, k):
 
     # A thread has a matrix product of its own: NumPy's other functions use one core.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for rows in _chunks(vectors):
+        for rows in _chunks(vectors, queries.shape[1]):
             for _ in pool.map(search, range(0, len(queries), at_once)):
                 pass  # Raises what was raised in a thread.
             num_rows += len(rows)
     return best, num_rows
 
 
-def _finite(array, name):
-    array = np.asarray(array, np.float32)
+def _finite(array, name, dim=None):
+    """float32 [rows, dim]. Raises ValueError for all else; dim: None: any."""
+    try:
+        array = np.asarray(array, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"`{name}` must be numbers. Received: {error}.") from error
+    if array.ndim != 2 or dim not in (None, array.shape[1]):
+        raise UserError(
+            f"`{name}` must be numbers [rows, {dim or 'dim'}]. Received the shape "
+            f"{list(array.shape)}."
+        )
     if not np.isfinite(array).all():
         raise UserError(f"`{name}` must be finite. Received NaN or infinity.")
     return array
 
 
-def _chunks(vectors):
+def _chunks(vectors, dim):
     for block in [vectors] if hasattr(vectors, "shape") else vectors:
         for start in range(0, len(block), ROWS_AT_ONCE):
-            yield _finite(block[start : start + ROWS_AT_ONCE], "vectors")
+            yield _finite(block[start : start + ROWS_AT_ONCE], "vectors", dim)
 
 
 def _pack(similarities, rows):

@@ -1,11 +1,15 @@
 """What happens around the steps of `fit`. All work in anyone's `model.fit`."""
 
 import time
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from npid_tf.checks.arguments import positive_number, whole_number
+from npid_tf.checks.vectors_and_labels import checked_labels
 from npid_tf.distribution import workers
 from npid_tf.encoders.embed import embed
 from npid_tf.errors import UserError
@@ -15,9 +19,15 @@ from npid_tf.training.stop_signals import NAMES, Remembered
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Raises ValueError at the first step whose loss is infinite or not a number."""
+    """Raises ValueError at the first step whose loss is infinite or not a number.
 
-    def on_train_batch_end(self, batch, logs=None):
+    Example:
+
+    >>> import npid_tf
+    >>> callbacks = [npid_tf.StopOnNonFiniteLoss()]  # model.fit(..., callbacks=...)
+    """
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         loss = np.ravel(logs["loss"])[0]  # of shape [1] on several workers
         if not np.isfinite(loss):
             raise UserError(
@@ -32,24 +42,46 @@ class KNNEvaluation(keras.callbacks.Callback):
     """Adds `knn_top1` to the logs: accuracy of kNN on the bank as trained, in 0..1.
 
     Args:
-        dataset: of (images, indices) to classify, every index once.
-        labels: int64, the class of each of them.
+        dataset: of batches of (images, indices) to classify, every index once.
+        labels: int64 [num_images], the class of each of them.
         train_labels: int64 [num_instances], the class of each row of the bank.
         k: neighbors; as many as there are rows if those are fewer.
         temperature: of the votes.
         every: epochs between evaluations.
+
+    Raises:
+        ValueError: for labels that are no integers, and numbers out of range.
+
+    Source: Wu et al. 2018, section 3.4.
+
+    Example:
+
+    >>> import numpy as np, tensorflow as tf, npid_tf
+    >>> images, labels = np.zeros([6, 8, 8, 3], np.uint8), [0, 1, 2, 0, 1, 2]
+    >>> dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(6))).batch(4)
+    >>> evaluation = npid_tf.KNNEvaluation(dataset, labels, train_labels=labels)
+    >>> evaluation.k  # model.fit(..., callbacks=[evaluation]) adds knn_top1 to the logs
+    6
     """
 
-    def __init__(self, dataset, labels, train_labels, k=200, temperature=0.1, every=1):
+    def __init__(
+        self,
+        dataset: tf.data.Dataset,
+        labels: ArrayLike,
+        train_labels: ArrayLike,
+        k: int = 200,
+        temperature: float = 0.1,
+        every: int = 1,
+    ):
         super().__init__()
         self.dataset = dataset
-        self.labels = labels
-        self.train_labels = train_labels
-        self.k = min(whole_number("k", k, 1), len(train_labels))
+        self.labels = checked_labels(labels, "labels")
+        self.train_labels = checked_labels(train_labels, "train_labels", least=-1)
+        self.k = min(whole_number("k", k, 1), len(self.train_labels))
         self.temperature = positive_number("temperature", temperature)
         self.every = whole_number("every", every, 1)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
             return
         accuracy = knn_accuracy(

@@ -1,27 +1,48 @@
 """The first rows of a bank: random, or from a pass of the untrained encoder."""
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from npid_tf.encoders.embed import check_indices, embed_batches
 from npid_tf.errors import UserError
 
 
-def initialize_by_forward_pass(bank, encoder, dataset, centred=False):
+def initialize_by_forward_pass(
+    bank: keras.layers.Layer,
+    encoder: keras.Model,
+    dataset: tf.data.Dataset,
+    centred: bool = False,
+) -> None:
     """Row i becomes the untrained encoder's embedding of image i.
 
     One pass with batch norm in training mode, so that embeddings differ from image to
     image before anything is learned (Liu et al. 2021, "raw feature initialization").
 
     Args:
-        bank: MemoryBank.
-        encoder: model from images to embeddings.
-        dataset: of (images, indices), every index once.
+        bank: MemoryBank, or one of the others.
+        encoder: model from images to embeddings, float32 [batch, dim].
+        dataset: of batches of (images, indices), every index once; indices are int64
+            [batch].
         centred: whether to take the mean off before rows are normalized, so that they
             point all ways even where the untrained encoder sends all images one way.
 
     Raises:
         ValueError: where an index is missing or none of the bank's, or an embedding has
             another dimension or is not finite. Nothing is written then.
+
+    Source: Liu et al. 2021, Train a One-Million-Way Instance Classifier.
+
+    Example:
+
+    >>> import keras, numpy as np, tensorflow as tf
+    >>> from npid_tf import MemoryBank, build_encoder, initialize_by_forward_pass
+    >>> images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    >>> dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(6))).batch(4)
+    >>> backbone = keras.Sequential([keras.Input([8, 8, 3]), keras.layers.Flatten()])
+    >>> encoder = build_encoder(backbone, embedding_dim=4)
+    >>> bank = MemoryBank(num_instances=6, embedding_dim=4)
+    >>> initialize_by_forward_pass(bank, encoder, dataset)
     """
     vectors = np.zeros([bank.num_instances, bank.embedding_dim], np.float32)
     is_missing = np.ones(bank.num_instances, bool)

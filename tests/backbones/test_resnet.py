@@ -67,3 +67,11 @@ def test_batch_norm_is_synchronized_where_there_are_replicas():
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match=r"Unknown backbone 'vit'\. Known: resnet18"):
         build_backbone("vit", image_size=32)
+    with pytest.raises(ValueError, match="Unknown backbone None"):
+        build_backbone(None, image_size=32)
+
+
+@pytest.mark.parametrize("arguments", [{"image_size": "32"}, {"image_size": 0}])
+def test_sizes_that_are_none_are_refused(arguments):
+    with pytest.raises(ValueError, match="`image_size` must be"):
+        build_backbone("resnet18", **arguments)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.encoders.embed import embed, embed_batches
+from npid_tf.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [10, 4, 4, 3], np.uint8)
 
@@ -74,3 +75,23 @@ def test_two_replicas_give_the_rows_of_one(num_images):
             model = keras.Model(inputs, keras.layers.Conv2D(3, 4)(inputs)[:, 0, 0])
             rows.append(embed(model, batches.batch(100), num_images))
     np.testing.assert_allclose(*rows, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": None}, "`model` must be a Keras model.*NoneType"),
+        ({"dataset": np.zeros([2, 3])}, r"of \(images, indices\). Received: ndarray"),
+        ({"dataset": shuffled_batches().map(lambda x, _: x)}, "Received: TensorSpec"),
+        ({"num_instances": 10.0}, "`num_instances` must be an integer"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(changed, message):
+    arguments = {
+        "model": lambda images, training: images[:, 0, 0],
+        "dataset": shuffled_batches(),
+        "num_instances": 10,
+        **changed,
+    }
+    with pytest.raises(UserError, match=message):
+        embed(**arguments)

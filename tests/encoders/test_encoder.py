@@ -121,3 +121,8 @@ def test_backbones_of_another_output_are_refused():
     backbone = keras.Model(images, keras.layers.Reshape((36, 3))(images))
     with pytest.raises(ValueError, match=r"must give .* Received: \(None, 36, 3\)"):
         build_encoder(backbone)
+
+
+def test_what_is_no_backbone_is_refused():
+    with pytest.raises(ValueError, match=r"`backbone` must be a Keras model.*: str"):
+        build_encoder("resnet18")

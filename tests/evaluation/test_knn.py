@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from npid_tf.errors import UserError
 from npid_tf.evaluation import knn
 from npid_tf.evaluation.knn import knn_accuracy
 from tests.support.vectors import clusters, in_blocks
@@ -57,3 +58,34 @@ def test_missing_labels_are_refused_with_what_to_do(missing):
     labels[missing] = None
     with pytest.raises(ValueError, match="each class is a sub-folder"):
         knn_accuracy(unit([0]), labels["evaluated"], unit([0]), labels["training"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"queries": [1.0]}, r"`queries` must be numbers \[rows, dim\]"),
+        ({"queries": [["a", "b"]]}, "`queries` must be numbers"),
+        ({"vectors": unit([0, 1])[:, :-1]}, r"`vectors` must be numbers \[rows, \d+\]"),
+        ({"k_values": 1}, "`k_values` must be whole numbers.*Received: 1"),
+        ({"k_values": "1"}, "`k_values` must be whole numbers"),
+        ({"temperature": "hot"}, "`temperature` must be a number above 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(changed, message):
+    arguments = {
+        "queries": unit([0]),
+        "query_labels": [0],
+        "vectors": unit([0, 1]),
+        "labels": [0, 1],
+        "k_values": (1,),
+        **changed,
+    }
+    with pytest.raises(UserError, match=message):
+        knn_accuracy(**arguments)
+
+
+def test_lists_are_arrays_too():
+    vectors, queries = unit([0, 1]), unit([0])
+    expected = knn_accuracy(queries, [0], vectors, [0, 1], (1,))
+    given = knn_accuracy(queries.tolist(), [0], [vectors[:1], vectors[1:]], [0, 1], [1])
+    assert given == expected

@@ -4,6 +4,11 @@ import itertools
 import os
 import shutil
 import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from npid_tf.checks.arguments import whole_number
 from npid_tf.errors import FileError, UserError
@@ -55,17 +60,32 @@ class LiveIndex:
         ValueError: if there is no index, another process has opened it for writing
             (InUseError), a file is damaged, or its changes belong to an export of
             another encoder or other data. OSError: if its folder is not writable.
+
+    Example:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from npid_tf import LiveIndex, build_index
+    >>> folder = tempfile.mkdtemp() + "/index"
+    >>> build_index(np.eye(3), ["red.jpg", "green.jpg", "blue.jpg"], k=2).save(folder)
+    >>> index = LiveIndex(folder)
+    >>> index.upsert(["cyan.jpg"], [[0.0, 0.6, 0.8]])
+    >>> index.delete(["green.jpg"])
+    1
+    >>> index.search([[0.0, 0.6, 0.8]], k=2).ids
+    [['cyan.jpg', 'blue.jpg']]
+    >>> index.close()
     """
 
     why_down = None
     has_order = True
 
-    def __init__(self, directory, read_only=False):
+    def __init__(self, directory: str | os.PathLike, read_only: bool = False):
         self._writing = threading.Lock()
         self._compacting = threading.Lock()
         self._compactor = threading.Thread()  # None is running.
         self._compaction_error = None
-        self._index_dir = directory
+        self._index_dir = os.fspath(directory)
         self._lock_file = self._log = self._reader = None
         self.read_only, self._why_read_only = read_only, "it was opened with read_only"
         if not read_only:
@@ -74,10 +94,10 @@ class LiveIndex:
             except ReadOnlyFolderError as error:
                 self.read_only, self._why_read_only = True, str(error)
         if self.read_only:
-            self._reader = LiveReader(directory)
+            self._reader = LiveReader(self._index_dir)
             self._files, self._contents, *_ = self._reader.loaded
 
-    def take_over(self):
+    def take_over(self) -> None:
         """Becomes the process that may write, and reads everything again.
 
         Raises ValueError and OSError as the class; it then stays as it was.
@@ -108,23 +128,23 @@ class LiveIndex:
         return self._contents if reader is None else reader.follow().contents
 
     @property
-    def manifest(self):
+    def manifest(self) -> dict[str, Any]:
         return self._now().segment.manifest
 
     @property
-    def engine(self):
+    def engine(self) -> str:
         """What searches: scann, or exact if ScaNN is not available."""
         return self._now().engine
 
     @property
-    def encoder_hash(self):
+    def encoder_hash(self) -> str:
         return self.manifest["encoder_hash"]
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         return self.manifest["dim"]
 
-    def check_encoder(self, encoder_hash):
+    def check_encoder(self, encoder_hash: str) -> None:
         """Raises ValueError unless its embeddings come from that encoder."""
         if encoder_hash != self.encoder_hash:
             raise UserError(
@@ -133,17 +153,17 @@ class LiveIndex:
                 "between the two mean nothing. Export again, then add its files again."
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._now())
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self._now()
 
-    def ids(self):
+    def ids(self) -> list[str]:
         """The ids of all items, a list of str, in the order of their insertion."""
         return self._now().ids()
 
-    def labels(self, ids):
+    def labels(self, ids: Iterable[str]) -> list[str | None]:
         """The label of each id: str, or None if it has no label or does not exist."""
         return self._now().labels(ids)
 
@@ -151,11 +171,11 @@ class LiveIndex:
         """{id: its label, str or None} of those ids that exist."""
         return self._now().known_labels(ids)
 
-    def embeddings(self, ids):
+    def embeddings(self, ids: Iterable[str]) -> np.ndarray:
         """float32 [num_ids, dim]. Raises ValueError for an id that does not exist."""
         return self._now().embeddings(changes.check_ids(ids))
 
-    def search(self, embeddings, k):
+    def search(self, embeddings: ArrayLike, k: int) -> Neighbors:
         """The k most similar items of each embedding, the most similar first.
 
         Args:
@@ -175,7 +195,12 @@ class LiveIndex:
         queries = changes.check_embeddings(embeddings, contents.segment.manifest["dim"])
         return Neighbors(*contents.search(queries, k))
 
-    def upsert(self, ids, embeddings, labels=None):
+    def upsert(
+        self,
+        ids: Iterable[str],
+        embeddings: ArrayLike,
+        labels: Iterable[str | None] | None = None,
+    ) -> None:
         """Adds items, or replaces those with the same ids: all of them or none.
 
         Args:
@@ -193,7 +218,7 @@ class LiveIndex:
             self._check_open()
             self._write(change)
 
-    def delete(self, ids):
+    def delete(self, ids: Iterable[str]) -> int:
         """Deletes items and returns how many; unknown ids do not count.
 
         Raises ValueError for ids that are not text, OSError as `upsert`.
@@ -211,7 +236,7 @@ class LiveIndex:
             self._contents.apply(change)
             self._compact_if_due()
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Items, settings, recall, log and compaction: a dict for JSON."""
         if self._reader is None:
             files, contents, log = self._files, self._contents, self._log
@@ -229,7 +254,7 @@ class LiveIndex:
             "compaction_error": self._compaction_error,
         }
 
-    def compact(self):
+    def compact(self) -> None:
         """Builds a new segment of all items, and starts an empty log.
 
         Searches and changes continue meanwhile, and changes are kept. All vectors are
@@ -296,7 +321,7 @@ class LiveIndex:
         except Exception as error:  # `stats` has it; the index is as it was.
             self._compaction_error = f"{type(error).__name__}: {error}"
 
-    def wait(self):
+    def wait(self) -> None:
         """Waits for the compaction in the background, if there is one."""
         if self._compactor.is_alive():
             self._compactor.join()
@@ -310,7 +335,7 @@ class LiveIndex:
         if self._lock_file is None:
             raise UserError(f"The index in {self._index_dir} was closed.")
 
-    def close(self):
+    def close(self) -> None:
         """Closes the files. A compaction in the background is abandoned."""
         with self._writing:
             if self._lock_file is not None:
