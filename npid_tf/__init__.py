@@ -128,16 +128,18 @@ class _Package(types.ModuleType):
             super().__setattr__(name, value)
 
 
-def __getattr__(name):
-    if name in _HOMES:
-        module = importlib.import_module(f"npid_tf.{_HOMES[name]}")
-        value = globals()[name] = getattr(module, name)
-        return value
-    if _is_room(name):  # `npid_tf.losses` needs no import of its own.
-        return importlib.import_module(f"npid_tf.{name}")
-    raise AttributeError(
-        f"module 'npid_tf' has no attribute {name!r}. Known: {', '.join(__all__)}."
-    )
+if not TYPE_CHECKING:  # An editor would take any name to be there.
+
+    def __getattr__(name):
+        if name in _HOMES:
+            module = importlib.import_module(f"npid_tf.{_HOMES[name]}")
+            value = globals()[name] = getattr(module, name)
+            return value
+        if _is_room(name):  # `npid_tf.losses` needs no import of its own.
+            return importlib.import_module(f"npid_tf.{name}")
+        raise AttributeError(
+            f"module 'npid_tf' has no attribute {name!r}. Known: {', '.join(__all__)}."
+        )
 
 
 def __dir__():

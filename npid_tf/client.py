@@ -6,7 +6,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Client:
             )
         self._address = address.rstrip("/")
         self._seconds = positive_number("seconds", seconds)
-        self._output_names = {}
+        self._output_names: dict[tuple[str, str], str] = {}
         token = token or os.environ.get("NPID_API_TOKEN")
         self._authorization = None if not token else f"Bearer {token}"
         self._grpc = None
@@ -64,6 +64,7 @@ class Client:
         images: uint8 array [num_images, height, width, 3], or a list with the bytes of
         each image file, JPEG, PNG, BMP or GIF.
         """
+        inputs: dict[str, Any]
         if isinstance(images, np.ndarray):
             inputs, signature_name = {"images": images}, "serving_default"
         else:
@@ -82,7 +83,7 @@ class Client:
     def predict(
         self,
         model: str,
-        inputs: dict[str, np.ndarray | list[bytes]],
+        inputs: Mapping[str, np.ndarray | list[bytes]],
         *,
         signature_name: str = "serving_default",
     ) -> dict[str, np.ndarray]:

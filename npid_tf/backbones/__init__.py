@@ -7,6 +7,7 @@ names of torchvision's (weights/encoder_arrays.py reads weights by them).
 """
 
 import functools
+from collections.abc import Callable
 
 import keras
 
@@ -16,7 +17,7 @@ from npid_tf.backbones.resnet_cifar import resnet18_cifar
 from npid_tf.backbones.vgg import vgg16
 from npid_tf.checks.arguments import one_of, whole_number
 
-BACKBONES = {
+BACKBONES: dict[str, Callable[..., keras.Model]] = {
     "resnet18": functools.partial(resnet, blocks=(2, 2, 2, 2), bottleneck=False),
     "resnet34": functools.partial(resnet, blocks=(3, 4, 6, 3), bottleneck=False),
     "resnet50": functools.partial(resnet, blocks=(3, 4, 6, 3), bottleneck=True),

@@ -1,6 +1,7 @@
 """Vectors and labels, checked before anything is computed of them."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npid_tf.errors import UserError
 
@@ -31,7 +32,9 @@ def check_vectors(vectors, name, labels=None, rows_at_once=65_536):
             )
 
 
-def checked_labels(labels, name, num_classes=None, least=0):
+def checked_labels(
+    labels: ArrayLike, name: str, num_classes: int | None = None, least: int = 0
+) -> np.ndarray:
     """Labels as an int64 array [num_labels].
 
     Raises ValueError for floats, another shape, and those below `least` or not below

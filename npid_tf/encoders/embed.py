@@ -52,10 +52,10 @@ def embed(
     """
     _check(model, dataset)
     num_instances = whole_number("num_instances", num_instances, 1)
-    rows = None
+    rows: list[np.ndarray] = []
     for indices, outputs in embed_batches(model, dataset, num_instances, training):
         check_indices(indices, num_instances)
-        if rows is None:
+        if not rows:
             shapes = [(num_instances, output.shape[1]) for output in outputs]
             rows = [np.full(shape, np.nan, np.float32) for shape in shapes]
         for array, output in zip(rows, outputs, strict=True):

@@ -19,15 +19,17 @@ _HOMES = {
 }
 
 
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(
-            f"module 'npid_tf.search' has no attribute {name!r}. Known: "
-            f"{', '.join(__all__)}."
-        )
-    module = importlib.import_module(f"npid_tf.search.{_HOMES[name]}")
-    value = globals()[name] = getattr(module, name)
-    return value
+if not TYPE_CHECKING:  # An editor would take any name to be there.
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(
+                f"module 'npid_tf.search' has no attribute {name!r}. Known: "
+                f"{', '.join(__all__)}."
+            )
+        module = importlib.import_module(f"npid_tf.search.{_HOMES[name]}")
+        value = globals()[name] = getattr(module, name)
+        return value
 
 
 def __dir__():

@@ -134,6 +134,6 @@ def build_index(
         recall,
         dtype,
         encoder_hash="unknown",
-        data={"sha256": hashlib.sha256(vectors).hexdigest()},
+        data={"sha256": hashlib.sha256(vectors.data).hexdigest()},
     )
     return BuiltIndex(index, vectors)

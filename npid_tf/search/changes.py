@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npid_tf.errors import UserError
 
@@ -114,7 +115,7 @@ def check_ids(ids):
     return ids
 
 
-def check_embeddings(embeddings, dim=None):
+def check_embeddings(embeddings: ArrayLike, dim: int | None = None) -> np.ndarray:
     """float32 [num_items, dim] of embeddings; dim: that of the index, None: any.
 
     Raises ValueError for another shape, NaN, infinity, or vectors without unit length.

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from npid_tf.checks.arguments import one_of
 from npid_tf.data.augmentation import color
@@ -45,18 +46,24 @@ class Recipe:
     steps: tuple[Step, ...]
 
     @property
-    def num_draws(self):
+    def num_draws(self) -> int:
         """Uniform numbers that an image takes, those of the crop first."""
         return CROP_DRAWS + sum(step.num_draws for step in self.steps)
 
-    def draws(self, seed, epoch, indices):
+    def draws(self, seed: int, epoch: int, indices: ArrayLike) -> tf.Tensor:
         """The draws of many images, float32 [..., num_draws].
 
         seed, epoch: integers; indices: [...], the number of each image.
         """
         return uniform_draws(seed, epoch, indices, self.num_draws)
 
-    def views(self, images, draws, image_size, crop_fraction=1.0):
+    def views(
+        self,
+        images: ArrayLike,
+        draws: tf.Tensor,
+        image_size: int,
+        crop_fraction: float = 1.0,
+    ) -> tf.Tensor:
         """One view of each image, uint8 [batch, image_size, image_size, 3].
 
         images: uint8 [batch, height, width, 3]; draws: float32 [batch, num_draws].
@@ -66,7 +73,8 @@ class Recipe:
             squares = preprocess_for_eval(images, image_size, crop_fraction)
             planes = tf.transpose(tf.cast(squares, tf.float32), [0, 3, 1, 2])
         else:
-            boxes = random_box(draws[:, :CROP_DRAWS], *sides(images), self.crop_scale)
+            height, width = sides(images)
+            boxes = random_box(draws[:, :CROP_DRAWS], height, width, self.crop_scale)
             planes = crop_and_resize(images, boxes, image_size)
         return self(planes, draws)
 

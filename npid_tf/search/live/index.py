@@ -86,7 +86,10 @@ class LiveIndex:
         self._compactor = threading.Thread()  # None is running.
         self._compaction_error = None
         self._index_dir = os.fspath(directory)
-        self._lock_file = self._log = self._reader = None
+        # A log and a lock where it may be changed, a reader where it may not.
+        self._lock_file: int | None = None
+        self._log: Any = None
+        self._reader: Any = None
         self.read_only, self._why_read_only = read_only, "it was opened with read_only"
         if not read_only:
             try:
@@ -240,16 +243,16 @@ class LiveIndex:
         """Items, settings, recall, log and compaction: a dict for JSON."""
         if self._reader is None:
             files, contents, log = self._files, self._contents, self._log
-            log = (log.num_records, log.size, log.bytes_cut)
+            num_records, size, torn = log.num_records, log.size, log.bytes_cut
         else:
-            files, contents, *log = (*self._reader.follow(), 0)
+            (files, contents, num_records, size), torn = self._reader.follow(), 0
         return {
             **contents.stats(),
             "read_only": self.read_only,
             "generation": files.manifest["generation"],
-            "log_changes": log[0],
-            "log_bytes": log[1],
-            "torn_bytes_cut": log[2],
+            "log_changes": num_records,
+            "log_bytes": size,
+            "torn_bytes_cut": torn,
             "compacting": self._compacting.locked(),
             "compaction_error": self._compaction_error,
         }
