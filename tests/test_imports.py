@@ -131,3 +131,15 @@ def test_no_folder_is_crowded():
             files = [path for path in folder.iterdir() if path.is_file()]
             assert len(files) <= MOST_FILES, f"{folder} has {len(files)} files."
     assert len(list(PACKAGE.glob("*.py"))) < MOST_FILES
+
+
+def test_no_flag_reaches_functions_of_arrays():
+    words = {"config", "Config", "flags", "FLAGS", "absl"}
+    found = []
+    for path in (PACKAGE / "evaluation").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [
+                getattr(node, key, None) for key in ("id", "arg", "name", "module")
+            ]
+            found += [f"{path.name}: {name}" for name in names if name in words]
+    assert not found, "These belong in npid_tf/protocols: " + ", ".join(found)

@@ -1,1 +1,4 @@
-"""What an embedding is worth: protocols of the field, each in a file of its own."""
+"""How good embeddings are: functions of arrays; no flag reaches this folder.
+
+`npid_tf.protocols` holds the functions of a run that call these.
+"""
