@@ -39,9 +39,9 @@ def main(arguments=None):
     start = time.perf_counter()
     with strategy.scope():
         bank = ShardedMemoryBank(
-            args.num_instances, args.dim, 0.5, "normal", row_dtype=args.row_dtype
+            args.num_instances, args.dim, initializer="normal", row_dtype=args.row_dtype
         )
-    held = [variable.shape[0] for _, _, variable in bank.parts()]
+    held = [variable.shape[0] for _, _, variable in bank.rows.parts()]
     row_bytes = args.dim * tf.as_dtype(args.row_dtype).size
     rows.append(("making the bank", f"{time.perf_counter() - start:.1f} s", peak()))
     for loss in (

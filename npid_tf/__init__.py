@@ -17,10 +17,9 @@ from npid_tf.keras_calls.registration import when_keras_is_loaded
 if TYPE_CHECKING:
     from npid_tf.backbones import build_backbone
     from npid_tf.banks.learned_rows import LearnedRows
-    from npid_tf.banks.memory_bank import MemoryBank
+    from npid_tf.banks.memory_bank import MemoryBank, ShardedMemoryBank
     from npid_tf.banks.recent_rows import RecentRows
     from npid_tf.banks.refresh_neighbors import RefreshNeighbors
-    from npid_tf.banks.sharded_bank import ShardedMemoryBank
     from npid_tf.client import Client
     from npid_tf.data.augmentation.augment import build_augmentation
     from npid_tf.data.augmentation.layer import Augmentation
@@ -92,7 +91,7 @@ _HOMES = {
     "RecentRows": "banks.recent_rows",
     "RefreshNeighbors": "banks.refresh_neighbors",
     "SampledSoftmax": "losses",
-    "ShardedMemoryBank": "banks.sharded_bank",
+    "ShardedMemoryBank": "banks.memory_bank",
     "SharedNegatives": "losses",
     "StopOnNonFiniteLoss": "training.callbacks",
     "build_augmentation": "data.augmentation.augment",
@@ -110,7 +109,6 @@ _REGISTERED = (
     "banks.learned_rows",
     "banks.memory_bank",
     "banks.recent_rows",
-    "banks.sharded_bank",
     "data.augmentation.layer",
     "instance_classifier",
     "losses",

@@ -171,7 +171,7 @@ class NPID(keras.Model):
         if tf.distribute.has_strategy():
             raise UserError(
                 "`export` must be called outside of the strategy's scope. Received: a "
-                f"call in that of {replicas.told(tf.distribute.get_strategy())}."
+                f"call in that of {replicas.describe(tf.distribute.get_strategy())}."
             )
         self.encoder.export(
             filepath, format, verbose, input_signature=input_signature, **kwargs

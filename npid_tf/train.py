@@ -190,7 +190,7 @@ def print_plan(config, source, model, strategy, steps):
     print(
         f"Plan: {source.num_instances:,} images of {config.dataset}, bank "
         f"{bank.num_instances:,} x {bank.embedding_dim} {bank.row_dtype} "
-        f"({bank.rows_per_replica() * row_bytes / 1e6:,.1f} MB per device), "
+        f"({bank.rows.rows_per_replica() * row_bytes / 1e6:,.1f} MB per device), "
         f"{config.backbone} with {parameters:,} parameters, {config.epochs} epochs of "
         f"{steps:,} steps of {config.batch_size} images on {replicas} device(s), "
         f"{config.batch_size / replicas:g} each, {config.views} view(s) of each image, "

@@ -48,11 +48,11 @@ def test_learns_to_tell_images_apart(smoothing):
 
 def test_the_rows_move_at_their_own_rate():
     slow, fast = small_model(), small_model(row_learning_rate=3.0)
-    first = slow.bank.read(0, NUM_INSTANCES, slow.bank.vectors)
+    first = slow.bank.rows.numpy()
     moved = []
     for model in (slow, fast):
         model.train_on_batch(IMAGES[:8], np.arange(8))
-        now = model.bank.read(0, NUM_INSTANCES, model.bank.vectors)
+        now = model.bank.rows.numpy()
         moved.append(now - first)
     assert np.abs(moved[0]).max() > 1e-3
     np.testing.assert_allclose(moved[1], 3 * moved[0], rtol=1e-3, atol=1e-6)

@@ -71,7 +71,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         # One message: all replicas' counts, means and sums of squared deviations.
         own = tf.concat([count[None], mean, count * variance], axis=0)
         counts, means, squares = tf.split(
-            replicas.gather(own[None]), [1, x.shape[-1], x.shape[-1]], axis=1
+            replicas.all_gather(own[None]), [1, x.shape[-1], x.shape[-1]], axis=1
         )  # [replicas, 1 or channels]
         count = tf.reduce_sum(counts)
         mean = tf.reduce_sum(counts * means, axis=0) / count

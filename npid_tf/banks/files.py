@@ -7,7 +7,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from npid_tf.banks.memory_bank import ROWS_AT_ONCE
+from npid_tf.banks.rows import ROWS_AT_ONCE
 from npid_tf.errors import FileError, UserError
 
 _NAME = re.compile(r"([a-z_]+)-(\d{12})\.npy")
@@ -19,8 +19,8 @@ def write_bank(bank, directory):
     Rows that several processes hold are written by the one with the first replica.
     Raises OSError.
     """
-    for name, weight in bank.row_weights().items():
-        for first, end, variable in bank.parts_to_write(weight):
+    for name, rows in bank.all_rows().items():
+        for first, end, variable in rows.parts_to_write():
             path = os.path.join(directory, f"{name}-{first:012d}.npy")
             _write_rows(path, variable, end - first)
 
@@ -54,7 +54,7 @@ def _dtype_in_file(dtype):
 
 def other_weights(bank):
     """Weights of a bank without rows, alike on all devices: a dict by their names."""
-    with_rows = {id(weight) for weight in bank.row_weights().values()}
+    with_rows = {id(rows.variable) for rows in bank.all_rows().values()}
     return {w.name: w for w in bank.weights if id(w) not in with_rows}
 
 
@@ -152,23 +152,23 @@ def read_bank(bank, directory):
     Raises UserError, before a row is read, where there are not all rows of all weights,
     each once (FileError), or where they are of another bank.
     """
-    weights, files = bank.row_weights(), list_rows(directory, bank.num_instances)
-    if files.keys() != weights.keys():
+    expected, files = bank.all_rows(), list_rows(directory, bank.num_instances)
+    if files.keys() != expected.keys():
         raise UserError(
             f"{directory} is of another bank: it has {', '.join(sorted(files))} for "
-            f"each image. Expected: {', '.join(sorted(weights))}."
+            f"each image. Expected: {', '.join(sorted(expected))}."
         )
-    for name, weight in weights.items():
-        part, dtype = files[name][0], _dtype_in_file(tf.as_dtype(weight.dtype))
-        if part.columns != weight.shape[1] or not _fits(part.dtype, dtype):
+    for name, rows in expected.items():
+        part, dtype = files[name][0], _dtype_in_file(tf.as_dtype(rows.dtype))
+        if part.columns != rows.columns or not _fits(part.dtype, dtype):
             raise UserError(
                 f"{part.path} is of another bank: it has {part.columns} numbers of "
-                f"{part.dtype} a row. Expected: {weight.shape[1]} of {dtype}."
+                f"{part.dtype} a row. Expected: {rows.columns} of {dtype}."
             )
-    for name, weight in weights.items():
+    for name, rows in expected.items():
         for part in files[name]:
-            for first, rows in part.blocks():
-                bank.write(first, rows, weight)
+            for first, block in part.blocks():
+                rows.write(first, block)
 
 
 def _fits(saved, in_file):

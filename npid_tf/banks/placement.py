@@ -1,36 +1,96 @@
-"""Where a bank lies: all of it on each device, or a part on each."""
+"""Where rows lie: all of them on each device, or a part on each.
+
+A placement says which rows a replica holds, and what the replicas of a step exchange so
+that each of its images is compared with all rows.
+"""
 
 import os
 import subprocess
 
 import tensorflow as tf
 
-from npid_tf.banks.memory_bank import MemoryBank
-from npid_tf.banks.sharded_bank import ShardedMemoryBank
+from npid_tf.checks.arguments import one_of
+from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
 
-PLACEMENTS = {"replicated": MemoryBank, "sharded": ShardedMemoryBank}
+
+class Replicated:
+    """All rows on each device: a replica compares its own images with its own copy."""
+
+    def bounds(self, num_rows, rank, num_replicas):
+        """(first, end): the rows that the replica of this rank holds."""
+        return 0, num_rows
+
+    def all_gather(self, batch):
+        """The images that a replica compares with the rows it holds: its own."""
+        return batch
+
+    def all_reduce_sum(self, sums, batch):
+        """Sums over held rows for `all_gather(batch)` -> over all rows for `batch`."""
+        return sums
+
+    def global_to_local(self, values, batch):
+        """Of values for all replicas' images those for `all_gather(batch)`."""
+        return replicas.local_slice(values, batch)
+
+    def distinct(self, parts):
+        """Of the parts of a process those that are no copies of one another."""
+        return parts[:1]
+
+    def saved_by(self, local_ranks, parts):
+        """Of the parts of a process those that it saves: one process does."""
+        return parts[:1] if 0 in local_ranks else []
 
 
-def choose_placement(name, num_instances, embedding_dim, row_dtype, strategy):
-    """MemoryBank or ShardedMemoryBank, by name.
+class Sharded:
+    """Replica r of R holds the rows [n r / R, n (r + 1) / R) and no others.
+
+    A step sends what is of the size of the batch, whatever n: images are gathered,
+    every replica compares all of them with its rows, and partial sums are added up (Liu
+    et al. 2021 spread their classifier like this).
+    """
+
+    def bounds(self, num_rows, rank, num_replicas):
+        first, end = num_rows * rank, num_rows * (rank + 1)
+        return first // num_replicas, end // num_replicas
+
+    def all_gather(self, batch):
+        return replicas.all_gather(batch)
+
+    def all_reduce_sum(self, sums, batch):
+        return replicas.local_slice(replicas.all_reduce_sum(sums), batch)
+
+    def global_to_local(self, values, batch):
+        return values
+
+    def distinct(self, parts):
+        return parts
+
+    def saved_by(self, local_ranks, parts):
+        return parts
+
+
+PLACEMENTS = {"replicated": Replicated(), "sharded": Sharded()}
+
+
+def choose_placement(
+    name: str, num_instances: int, embedding_dim: int, *, row_dtype: str, strategy
+) -> str:
+    """The name of a placement, where `name` may be "auto" as well.
 
     auto: sharded where a copy of the bank would take more than a quarter of a device's
-    memory. Raises ValueError for an unknown name.
+    memory. Raises UserError for an unknown name.
     """
-    if name in PLACEMENTS:
-        return PLACEMENTS[name]
+    one_of("bank_placement", name, ("auto", *PLACEMENTS))
     if name != "auto":
-        raise UserError(
-            f"Unknown bank_placement {name!r}. Known: auto, {', '.join(PLACEMENTS)}."
-        )
+        return name
     num_bytes = num_instances * embedding_dim * tf.as_dtype(row_dtype).size
     if strategy.num_replicas_in_sync > 1 and num_bytes > device_memory(strategy) / 4:
-        return ShardedMemoryBank
-    return MemoryBank
+        return "sharded"
+    return "replicated"
 
 
-def device_memory(strategy):
+def device_memory(strategy) -> int:
     """Bytes of memory of the smallest device of a strategy in this process."""
     if tf.config.list_physical_devices("GPU"):
         query = ["nvidia-smi", "--query-gpu=memory.total"]

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from npid_tf.banks.memory_bank import ROWS_AT_ONCE
+from npid_tf.banks.rows import ROWS_AT_ONCE
 from npid_tf.errors import UserError
 from npid_tf.search.nearest import nearest
 
@@ -30,15 +30,15 @@ class RefreshNeighbors(keras.callbacks.Callback):
 def refresh_neighbors(bank):
     """Writes bank.neighbors: for each row the nearest others, the nearest first.
 
-    Raises ValueError for a bank that keeps none.
+    Raises UserError for a bank that keeps none.
     """
     _check_has_room(bank)
     rows = bank.numpy()
-    for first, end, _ in bank.parts():  # Each worker does those it holds.
+    for first, end, _ in bank.neighbors.parts():  # Each worker does those it holds.
         for start in range(first, end, ROWS_AT_ONCE):
             numbers = np.arange(start, min(start + ROWS_AT_ONCE, end))
             _, found = nearest(rows[numbers], rows, bank.num_neighbors + 1)
-            bank.write(start, _without(found, numbers), bank.neighbors)
+            bank.neighbors.write(start, _without(found, numbers))
 
 
 def _check_has_room(bank):

@@ -1,4 +1,4 @@
-"""What may be wrong with rows that a bank is given, told before one is written."""
+"""Checks of the rows that a bank is given, made before one of them is written."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,26 +7,25 @@ from npid_tf.checks.arguments import whole_number
 from npid_tf.errors import UserError
 
 
-def checked_rows(rows, first, weight, num_instances):
-    """Rows that can replace those of a bank's weight from `first` on, as an array.
+def checked_rows(rows, first, stored):
+    """Rows that can replace those stored from `first` on, as an array.
 
     Args:
-        rows: [num_rows, columns], of the weight's columns, finite; where the weight
-            holds the numbers of rows, integers.
-        first: the number of the first of them; the last one is below num_instances.
-        weight: that they are for.
+        rows: [count, columns], as many columns as the stored ones, finite; where these
+            are the numbers of rows, integers.
+        first: the number of the first of them; the last one is below stored.num_rows.
+        stored: `Rows`.
 
     Raises:
-        ValueError: for all else.
+        UserError: for all else.
     """
-    rows, columns = np.asarray(rows), weight.shape[1]
+    rows, columns = np.asarray(rows), stored.columns
     if rows.ndim != 2 or rows.shape[1] != columns:
         raise UserError(
             f"`rows` must be [num_rows, {columns}]. Received: {list(rows.shape)}."
         )
-    check_range(first, first + len(rows), num_instances)
-    dtype = tf.as_dtype(weight.dtype)
-    if dtype.is_integer:
+    check_range(first, first + len(rows), stored.num_rows)
+    if tf.as_dtype(stored.dtype).is_integer:
         if rows.dtype.kind not in "iu":
             raise UserError(f"Neighbors must be integers. Received: {rows.dtype}.")
     else:
@@ -35,23 +34,25 @@ def checked_rows(rows, first, weight, num_instances):
     return rows
 
 
-def checked_vectors(vectors, num_instances, embedding_dim):
-    """All rows of a bank, not yet of unit length: float64 [num_instances, d].
+def checked_units(vectors, stored):
+    """Vectors that can replace all those stored, made unit: float64 [num_rows, d].
 
-    Raises ValueError for another shape, and for what is not finite in float32.
+    Raises UserError for another shape, and for what is not finite in float32.
     """
     vectors = as_floats(vectors, "vectors")
-    if vectors.shape != (num_instances, embedding_dim):
+    if vectors.shape != stored.shape:
         raise UserError(
-            f"`vectors` must be [{num_instances}, {embedding_dim}], a row for each "
-            f"image. Received: {list(vectors.shape)}."
+            f"`vectors` must be {list(stored.shape)}, a row for each image. "
+            f"Received: {list(vectors.shape)}."
         )
     _check_finite(vectors)
-    return vectors.astype(np.float64)
+    vectors = vectors.astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(norms, 1e-12)
 
 
 def as_floats(array, name):
-    """`array`, whose numbers are real ones. Raises ValueError for all else."""
+    """`array`, whose numbers are real ones. Raises UserError for all else."""
     array = np.asarray(array)
     is_number = array.dtype.kind in "iuf" or array.dtype == tf.bfloat16.as_numpy_dtype
     if not is_number:
@@ -60,7 +61,7 @@ def as_floats(array, name):
 
 
 def check_range(first, end, num_instances):
-    """Raises ValueError unless [first, end) are rows of a bank."""
+    """Raises UserError unless [first, end) are rows of a bank."""
     whole_number("first", first, 0)
     if not first <= end <= num_instances:
         raise UserError(

@@ -79,16 +79,16 @@ class Checkpoints:
             if self.is_chief:
                 shutil.rmtree(partial, ignore_errors=True)
                 os.makedirs(partial)
-            workers.wait(self.strategy)  # for the folder
+            workers.barrier(self.strategy)  # for the folder
             write_bank(self.model.bank, partial)
             if self.is_chief:
                 variables_of(self.model).write(os.path.join(partial, "variables"))
                 with open(os.path.join(partial, STATE), "w") as file:
                     json.dump(state, file, indent=1)
-            workers.wait(self.strategy)  # for the others' rows
+            workers.barrier(self.strategy)  # for the others' rows
             if self.is_chief:
                 self._move_into_place(partial, number)
-            workers.wait(self.strategy)  # for the move: the next save starts afresh
+            workers.barrier(self.strategy)  # for the move: the next save starts afresh
         except workers.LOST:
             raise  # Not of the disk: the other workers were waited for.
         except (OSError, tf.errors.OpError) as error:
@@ -152,7 +152,7 @@ class Checkpoints:
     def _choose(self, pass_over):
         saved = list_checkpoints(self.directory)
         newest = int(os.path.basename(saved[-1])) if saved else -1
-        if (workers.tell(self.strategy, [newest]) != newest).any():
+        if (workers.all_gather(self.strategy, [newest]) != newest).any():
             raise UserError(
                 "The workers see different checkpoints: --workdir must be a folder "
                 "that all of them share."
@@ -165,7 +165,7 @@ class Checkpoints:
                 chosen = int(os.path.basename(path)) if path else -1
             except UserError as problem:
                 error, chosen = problem, -2
-        chosen = int(workers.tell(self.strategy, [chosen]).max())
+        chosen = int(workers.all_gather(self.strategy, [chosen]).max())
         if error is not None:
             raise error
         if chosen == -2:

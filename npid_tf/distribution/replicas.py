@@ -1,8 +1,10 @@
-"""What the replicas of a step tell one another; on one replica, the identity.
+"""Collective operations of the replicas of a step; on one replica, the identity.
 
 All but the last are called in a replica context, as in `train_step`, by every replica.
 They are differentiable, by tf.distribute's own gradients.
 """
+
+import functools
 
 import tensorflow as tf
 
@@ -21,7 +23,7 @@ def num_replicas():
 
 
 def check_place(strategy, name):
-    """Raises ValueError where a bank called `name`, made in the scope of `strategy`, is
+    """Raises UserError where a bank called `name`, made in the scope of `strategy`, is
     used by replicas that are not that strategy's: they would all move one copy, or one
     would move its own alone."""
     here = tf.distribute.get_strategy()
@@ -29,12 +31,12 @@ def check_place(strategy, name):
     if here is not strategy and max(count, strategy.num_replicas_in_sync) > 1:
         raise UserError(
             f"`{name}` must be used by the replicas of the strategy in whose scope it "
-            f"was made, by `fit` or `strategy.run`. Received: {told(strategy)} then, "
-            f"{told(here)} here."
+            f"was made, by `fit` or `strategy.run`. Received: {describe(strategy)} then, "
+            f"{describe(here)} here."
         )
 
 
-def told(strategy):
+def describe(strategy):
     """A strategy in words."""
     # TensorFlow's own for where there is none has one replica, as what keeps to none.
     if strategy is None or type(strategy).__name__ == "_DefaultDistributionStrategy":
@@ -51,7 +53,7 @@ def strategy_of(variable):
 
 
 def check_made_here(name, variables):
-    """Raises ValueError where variables were made in another scope than the current."""
+    """Raises UserError where variables were made in another scope than the current."""
     here = tf.distribute.get_strategy()
     is_single = isinstance(here, tf.distribute.OneDeviceStrategy)
     expected = here if tf.distribute.has_strategy() and not is_single else None
@@ -61,7 +63,7 @@ def check_made_here(name, variables):
             raise UserError(
                 f"`{name}` must be made in the scope of the strategy that trains it, "
                 "where the model is made and compiled: `with strategy.scope():`. "
-                f"Received: {told(found)} for {variable.path}, {told(here)} here."
+                f"Received: {describe(found)} for {variable.path}, {describe(here)} here."
             )
 
 
@@ -73,7 +75,7 @@ def rank():
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
 
 
-def gather(batch):
+def all_gather(batch):
     """The batches of all replicas along axis 0, in the order of their ranks."""
     if num_replicas() == 1:
         return batch
@@ -89,7 +91,7 @@ def _with_dense_gradient(value):
     return tf.identity(value), tf.convert_to_tensor
 
 
-def add_up(value):
+def all_reduce_sum(value):
     """The sum over the replicas of a tensor, or of each of a list."""
     if num_replicas() == 1:
         return value
@@ -97,14 +99,22 @@ def add_up(value):
     return tf.distribute.get_replica_context().all_reduce("SUM", value)
 
 
-def own_part(gathered, batch):
-    """This replica's part of what `gather` gives: as many rows as `batch` has."""
+def local_slice(gathered, batch):
+    """This replica's part of what `all_gather` gives: as many rows as `batch` has."""
     if num_replicas() == 1:
         return gathered
     size = tf.shape(batch)[0]
-    sizes = gather(size[None])  # Replicas may hold batches of different sizes.
+    sizes = all_gather(size[None])  # Replicas may hold batches of different sizes.
     first = tf.reduce_sum(sizes[: rank()])
     return gathered[first : first + size]
+
+
+def local_copy(value, ranks):
+    """Of a variable this replica's own copy; `ranks`: see `local_ranks`."""
+    if not isinstance(value, tf.distribute.DistributedValues):
+        return value
+    # The mirrored variable itself would read, and so copy, all of it.
+    return value.values[ranks.index(rank())]
 
 
 def means_by_index(indices, embeddings):
@@ -124,11 +134,12 @@ def means_by_index(indices, embeddings):
     return tf.gather(means, last)
 
 
+@functools.cache
 def local_ranks(strategy):
-    """The ranks of the replicas that a strategy has in this process: a list."""
+    """The ranks of the replicas that a strategy has in this process: a tuple."""
 
     @tf.function
     def ranks():
         return strategy.run(lambda: tf.constant(rank()))
 
-    return [int(r) for r in strategy.experimental_local_results(ranks())]
+    return tuple(int(r) for r in strategy.experimental_local_results(ranks()))

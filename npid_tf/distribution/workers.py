@@ -30,34 +30,34 @@ def is_chief(strategy):
     )
 
 
-def tell(strategy, numbers):
-    """What each worker says: a list of int64 -> int64 [replicas, len(numbers)].
+def all_gather(strategy, numbers):
+    """Each worker's numbers: a list of int64 -> int64 [replicas, len(numbers)].
 
     Every worker must call it, so that it is also where they wait for each other.
     """
     if not is_multi_worker(strategy):
         return np.array([numbers], np.int64)
-    told = _exchange(strategy, replicas.gather)(tf.constant([numbers], tf.int64))
-    return told.numpy()
+    gather = _exchange(strategy, replicas.all_gather)
+    return gather(tf.constant([numbers], tf.int64)).numpy()
 
 
-def wait(strategy):
+def barrier(strategy):
     """Returns when every worker has called it."""
-    tell(strategy, [0])
+    all_gather(strategy, [0])
 
 
-def add_up(strategy, array):
+def all_reduce_sum(strategy, array):
     """The sum of each worker's array; every worker must call it."""
     if not is_multi_worker(strategy):
         return array
-    return _exchange(strategy, _add_up_first)(tf.constant(array)).numpy()
+    return _exchange(strategy, _sum_of_first)(tf.constant(array)).numpy()
 
 
-def _add_up_first(array):
+def _sum_of_first(array):
     # A worker's array counts once, whatever the number of its devices.
     strategy = tf.distribute.get_strategy()
     is_first = replicas.rank() % len(strategy.extended.worker_devices) == 0
-    return replicas.add_up(array if is_first else tf.zeros_like(array))
+    return replicas.all_reduce_sum(array if is_first else tf.zeros_like(array))
 
 
 @functools.cache

@@ -114,7 +114,7 @@ def _forward(model, strategy, training):
         outputs = tf.nest.flatten(model(images, training=training))
         # In mixed precision all but the embeddings are of 16 bits.
         outputs = [tf.cast(output, tf.float32) for output in outputs]
-        return [replicas.gather(tensor) for tensor in (*outputs, indices)]
+        return [replicas.all_gather(tensor) for tensor in (*outputs, indices)]
 
     @tf.function(autograph=False)
     def forward(images, indices):

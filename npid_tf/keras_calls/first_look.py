@@ -29,7 +29,7 @@ class FirstLook:
         self.warned = set()
         self._has_judged = False
         bank = model.bank
-        with bank.strategy.scope():
+        with bank.rows.strategy.scope():
             self._visits = self._make([bank.num_instances])
             # The lowest and the highest pixel, and whether one is no whole number.
             self._pixels = self._make([3])
@@ -49,7 +49,7 @@ class FirstLook:
         return [variable]
 
     def _own(self, variable):
-        ranks = self.model.bank.local_ranks
+        ranks = self.model.bank.rows.local_ranks
         copies = self._copies(variable)
         return copies[ranks.index(replicas.rank())] if len(copies) > 1 else copies[0]
 
@@ -112,8 +112,8 @@ class FirstLook:
         if "rows" in self.warned:
             return
         counts = np.sum([copy.numpy() for copy in self._copies(self._visits)], axis=0)
-        if workers.is_multi_worker(self.model.bank.strategy):
-            counts = workers.add_up(self.model.bank.strategy, counts)
+        if workers.is_multi_worker(self.model.bank.rows.strategy):
+            counts = workers.all_reduce_sum(self.model.bank.rows.strategy, counts)
         visited, pairs = np.count_nonzero(counts), counts.sum()
         missed = len(counts) - visited
         if not visited or not missed:

@@ -4,10 +4,14 @@ import keras
 
 from npid_tf.banks.learned_rows import LearnedRows
 from npid_tf.banks.memory_bank import MemoryBank
+from npid_tf.banks.recent_rows import RecentRows
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
 from npid_tf.losses.instance_cross_entropy import InstanceCrossEntropy
 from npid_tf.losses.negatives import check_drawn_from
+
+LEARNED = (LearnedRows, RecentRows)
+BANKS = (MemoryBank, *LEARNED)
 
 
 def check_parts(encoder, bank, loss):
@@ -30,11 +34,11 @@ def check_parts(encoder, bank, loss):
 def _check_kinds(encoder, bank, loss):
     for name, part, is_right, expected in (
         ("encoder", encoder, isinstance(encoder, keras.Model), "a Keras model"),
-        ("bank", bank, isinstance(bank, MemoryBank), "a MemoryBank"),
+        ("bank", bank, isinstance(bank, BANKS), "a MemoryBank"),
         ("loss", loss, callable(loss), "one of npid_tf.losses"),
     ):
         # Each of them can be called: two that changed places are told by their kind.
-        is_other = name == "loss" and isinstance(part, (keras.Model, MemoryBank))
+        is_other = name == "loss" and isinstance(part, (keras.Model, *BANKS))
         if not is_right or is_other:
             raise UserError(f"`{name}` must be {expected}. Received: {part!r}.")
 
@@ -42,7 +46,7 @@ def _check_kinds(encoder, bank, loss):
 def check_averaged(model, bank, loss):
     """Raises ValueError for rows, or a loss, of the instance classifier."""
     for name, part, of_classifier in (
-        ("bank", bank, LearnedRows),
+        ("bank", bank, LEARNED),
         ("loss", loss, InstanceCrossEntropy),
     ):
         if isinstance(part, of_classifier):
@@ -55,13 +59,14 @@ def check_averaged(model, bank, loss):
 def check_learned(bank, loss):
     """Raises ValueError for what an instance classifier does not take."""
     for name, part, expected in (
-        ("bank", bank, LearnedRows),
-        ("loss", loss, InstanceCrossEntropy),
+        ("bank", bank, LEARNED),
+        ("loss", loss, (InstanceCrossEntropy,)),
     ):
         if not isinstance(part, expected):
+            known = " or ".join(kind.__name__ for kind in expected)
             raise UserError(
-                f"An InstanceClassifier needs `{name}` to be {expected.__name__}. "
-                f"Received: {part!r}."
+                f"An InstanceClassifier needs `{name}` to be {known}. Received: "
+                f"{part!r}."
             )
 
 

@@ -34,7 +34,7 @@ def check_not_empty(images):
 
 def global_batch_size(losses):
     """Images of a step over all replicas: a float32 scalar."""
-    return replicas.add_up(tf.cast(tf.shape(losses)[0], tf.float32))
+    return replicas.all_reduce_sum(tf.cast(tf.shape(losses)[0], tf.float32))
 
 
 def check_for_replicas(optimizer, jit_compile, steps_per_execution):

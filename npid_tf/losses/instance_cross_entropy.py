@@ -34,22 +34,22 @@ class InstanceCrossEntropy(keras.layers.Layer):
         indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
         queries = embeddings / self.temperature
         if training:
-            bank.visit(indices)
-        row_at, num_rows = bank.compared_rows(training)
+            bank.mark_recent(indices)
+        row_at, num_rows = bank.candidates(training)
         read_rows = bank.reader()
         totals = sum_over_rows(
             exponential,
-            bank.collect(queries),
+            bank.rows.all_gather(queries),
             lambda places: read_rows(row_at(places)),
             num_rows,
         )
-        return tf.math.log(bank.combine(totals, queries)) - self._target_scores(
+        return tf.math.log(bank.rows.all_reduce_sum(totals, queries)) - self._target_scores(
             queries, indices, bank
         )
 
     def check_bank(self, bank):
         """Raises ValueError for a bank that these losses are not for."""
-        if not hasattr(bank, "compared_rows"):
+        if not hasattr(bank, "candidates"):
             raise UserError(
                 "InstanceCrossEntropy needs a bank of LearnedRows or RecentRows. "
                 f"Received: {type(bank).__name__}."
@@ -66,13 +66,13 @@ class InstanceCrossEntropy(keras.layers.Layer):
         own = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
         if not self.smoothing:
             return own
-        neighbors = bank.neighbors_of(bank.collect(indices))
+        neighbors = bank.neighbors_of(bank.rows.all_gather(indices))
         scores, is_here = bank.pair_similarities(queries, neighbors)
         # Where there are none yet, XLA leaves nothing else to say so.
         is_none = neighbors >= bank.num_instances
         elsewhere = tf.where(is_none, float("nan"), 0.0)
         means = tf.reduce_mean(tf.where(is_here, scores, elsewhere), axis=1)
-        of_neighbors = bank.combine(means, queries)
+        of_neighbors = bank.rows.all_reduce_sum(means, queries)
         return (1 - self.smoothing) * own + self.smoothing * of_neighbors
 
     def descend(self, bank, embeddings, indices, losses, learning_rate):
@@ -87,7 +87,7 @@ class InstanceCrossEntropy(keras.layers.Layer):
         # The losses hold the logarithms of the sums over all rows already.
         log_totals = losses + self._target_scores(queries, indices, bank)
         queries, log_totals, indices = (
-            bank.collect(batch) for batch in (queries, log_totals, indices)
+            bank.rows.all_gather(batch) for batch in (queries, log_totals, indices)
         )
         batch = tf.cast(tf.shape(indices)[0], tf.float32)
         targets, weights = indices[:, None], tf.constant([1.0])
@@ -95,13 +95,8 @@ class InstanceCrossEntropy(keras.layers.Layer):
             targets = tf.concat([targets, bank.neighbors_of(indices)], axis=1)
             shares = tf.fill([bank.num_neighbors], self.smoothing / bank.num_neighbors)
             weights = tf.concat([[1 - self.smoothing], shares], axis=0)
-        bank.descend(
-            queries,
-            log_totals + tf.math.log(batch),
-            targets,
-            weights / batch,
-            learning_rate,
-        )
+        log_totals += tf.math.log(batch)
+        bank.descend(queries, log_totals, targets, weights / batch, learning_rate)
 
     def get_config(self):
         return {

@@ -59,7 +59,7 @@ class NCE(keras.layers.Layer):
         shift = tf.math.log(z) + log_noise
         terms = functools.partial(softplus, shift)
         data_term = tf.math.softplus(shift - positives)  # -log h, [batch]
-        noise_terms = bank.combine(sum_over(terms), queries)  # -log(1 - h), summed
+        noise_terms = bank.rows.all_reduce_sum(sum_over(terms), queries)  # -log(1 - h), summed
         return data_term + noise_terms - own_counts * terms(positives)[0]
 
     def _estimate_z(self, positives, sum_over, own_counts):
@@ -77,7 +77,7 @@ class NCE(keras.layers.Layer):
             total, count = tf.cond(z == 0.0, sums, lambda: (z, 1.0))
         else:
             total, count = sums()
-        total, count = replicas.add_up([total, count])
+        total, count = replicas.all_reduce_sum([total, count])
         estimate = self.negatives.num_instances * total / count
         kept = 1.0 if self.z_decay is None else self.z_decay
         return tf.where(z == 0.0, estimate, kept * z + (1 - kept) * estimate)

@@ -52,10 +52,10 @@ class SharedNegatives(_Negatives):
 
     def draw(self, queries, indices, bank, seed):
         numbers = self.numbers(seed)
-        held = tf.gather(numbers, bank.held_positions(numbers))
+        held = tf.gather(numbers, bank.rows.local_positions(numbers))
         num_rows = held.shape[0] or tf.shape(held)[0]
         read_rows = bank.reader(bank.row_dtype)
-        queries = bank.collect(queries)
+        queries = bank.rows.all_gather(queries)
 
         def sum_over(terms):
             return sum_over_rows(
@@ -87,13 +87,13 @@ class PerSampleNegatives(_Negatives):
     """
 
     def draw(self, queries, indices, bank, seed):
-        numbers = self.numbers(replicas.gather(tf.cast(indices, tf.int64)), seed)
+        numbers = self.numbers(replicas.all_gather(tf.cast(indices, tf.int64)), seed)
         own_counts = tf.zeros_like(queries[:, 0])
-        numbers = bank.compared_part(numbers, queries)
-        queries = bank.collect(queries)
+        numbers = bank.rows.global_to_local(numbers, queries)
+        queries = bank.rows.all_gather(queries)
         read_rows = bank.reader(bank.row_dtype)
         # Found out here, since the loop that reads rows does not know its replica.
-        first, end = bank.bounds(replicas.rank())
+        first, end = bank.rows.bounds(replicas.rank())
 
         def held_rows(numbers):
             is_here = (numbers >= first) & (numbers < end)

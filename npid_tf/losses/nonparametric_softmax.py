@@ -40,12 +40,12 @@ def nonparametric_softmax(embeddings, indices, bank, temperature):
     """
     indices, embeddings = batch_checks.checked_pairs(indices, embeddings, bank)
     similarity = tf.reduce_sum(embeddings * bank.lookup(indices), axis=1)
-    first, end = bank.bounds(replicas.rank())
+    first, end = bank.rows.bounds(replicas.rank())
     read_rows = bank.reader(bank.row_dtype)
     totals = sum_over_rows(
         exponential,
-        bank.collect(embeddings / temperature),
+        bank.rows.all_gather(embeddings / temperature),
         lambda numbers: read_rows(first + numbers),
         end - first,
     )
-    return tf.math.log(bank.combine(totals, embeddings)) - similarity / temperature
+    return tf.math.log(bank.rows.all_reduce_sum(totals, embeddings)) - similarity / temperature

@@ -34,7 +34,7 @@ class SampledSoftmax(keras.layers.Layer):
         positives = tf.reduce_sum(queries * bank.lookup(indices), axis=1)
         sum_over, own_counts = self.negatives.draw(queries, indices, bank, seed)
         powers = tf.exp(positives)
-        drawn = bank.combine(sum_over(exponential), queries)
+        drawn = bank.rows.all_reduce_sum(sum_over(exponential), queries)
         # Where nothing else was drawn, rounding could leave less than nothing.
         negatives = tf.maximum(drawn - own_counts * powers, 0.0)
         return tf.math.log(powers + negatives) - positives

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from npid_tf import optimizers
 from npid_tf.backbones import build_backbone
+from npid_tf.banks import build_rows
+from npid_tf.banks.memory_bank import MemoryBank
 from npid_tf.banks.placement import choose_placement
-from npid_tf.banks.recent_rows import build_rows
 from npid_tf.checkpoints.checkpoints import Checkpoints
 from npid_tf.checkpoints.files import leave, list_checkpoints
 from npid_tf.checkpoints.stratified import IN_ORDER, is_stratified
@@ -180,8 +181,8 @@ def build_model(config, num_instances):
             num_instances,
             config.embedding_dim,
             config.recent_negatives,
-            config.batch_size,
-            config.smoothing_neighbors if config.label_smoothing else 0,
+            batch_size=config.batch_size,
+            num_neighbors=config.smoothing_neighbors if config.label_smoothing else 0,
             momentum=config.sgd_momentum,
             weight_decay=config.weight_decay,
             initializer=init,
@@ -194,20 +195,20 @@ def build_model(config, num_instances):
             "`recent_negatives` is of --loss=instance_classifier. Received: "
             f"loss={config.loss}, recent_negatives={config.recent_negatives}."
         )
-    make_bank = choose_placement(
-        config.bank_placement,
-        num_instances,
-        config.embedding_dim,
-        config.bank_dtype,
-        tf.distribute.get_strategy(),
-    )
-    bank = make_bank(
+    bank = MemoryBank(
         num_instances,
         config.embedding_dim,
         config.bank_momentum,
-        init,
-        config.seed,
-        config.bank_dtype,
+        initializer=init,
+        seed=config.seed,
+        row_dtype=config.bank_dtype,
+        placement=choose_placement(
+            config.bank_placement,
+            num_instances,
+            config.embedding_dim,
+            row_dtype=config.bank_dtype,
+            strategy=tf.distribute.get_strategy(),
+        ),
     )
     return NPID(encoder, bank, loss, config.proximal_weight, *of_any_model)
 

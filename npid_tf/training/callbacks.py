@@ -183,7 +183,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         number = self._signal.number
         strategy = self.model.distribute_strategy
         if workers.is_multi_worker(strategy):
-            number = int(workers.tell(strategy, [number]).max())
+            number = int(workers.all_gather(strategy, [number]).max())
         return number
 
     def _save_and_leave(self, epoch, step, number):

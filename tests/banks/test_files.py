@@ -55,7 +55,10 @@ def test_large_banks_are_written_block_by_block(tmp_path, monkeypatch):
 def test_weights_without_rows_are_the_others():
     assert other_weights(make(LearnedRows, num_neighbors=2)) == {}
     recent = make(RecentRows, num_recent=5)
-    assert other_weights(recent) == {"recent": recent.recent, "clock": recent.clock}
+    assert other_weights(recent) == {
+        "recent": recent.recency.recent,
+        "clock": recent.recency.clock,
+    }
 
 
 def test_neighbors_are_read_as_they_were_written(tmp_path):
@@ -63,6 +66,4 @@ def test_neighbors_are_read_as_they_were_written(tmp_path):
     refresh_neighbors(rows)
     write_bank(rows, tmp_path)
     read_bank(other, tmp_path)
-    np.testing.assert_array_equal(
-        other.read(0, 9, other.neighbors), rows.read(0, 9, rows.neighbors)
-    )
+    np.testing.assert_array_equal(other.neighbors.numpy(), rows.neighbors.numpy())

@@ -27,8 +27,8 @@ def make_rows(num_recent=RECENT):
     else:
         rows = RecentRows(N, DIM, num_recent, **arguments)
     rng = np.random.default_rng(0)
-    for weight in (rows.vectors, rows.velocity):
-        rows.write(0, rng.normal(size=(N, DIM)).astype(np.float32), weight)
+    for moved in (rows.rows, rows.velocity):
+        moved.write(0, rng.normal(size=(N, DIM)).astype(np.float32))
     return rows
 
 
@@ -64,8 +64,8 @@ class Simulation:
     """All rows take every step, those that are not recent without a gradient."""
 
     def __init__(self, rows):
-        self.w = rows.read(0, N, rows.vectors).astype(np.float64)
-        self.u = rows.read(0, N, rows.velocity).astype(np.float64)
+        self.w = rows.rows.numpy().astype(np.float64)
+        self.u = rows.velocity.numpy().astype(np.float64)
         self.recent = list(range(0, N, N // RECENT))  # The longest unvisited first.
 
     def step(self, embeddings, indices):
@@ -94,7 +94,7 @@ class Simulation:
 
 @pytest.mark.parametrize("chunk", [RECENT, 4], ids=["one_chunk", "chunks_of_4"])
 def test_equals_steps_of_all_rows_in_numpy(chunk, monkeypatch):
-    for module in ("banks.learned_rows", "losses.one_pass"):
+    for module in ("banks.row_descent", "losses.one_pass"):
         name = f"npid_tf.{module}.chunk_size"
         monkeypatch.setattr(name, lambda batch, rows: chunk)
     rows = make_rows()
@@ -106,19 +106,19 @@ def test_equals_steps_of_all_rows_in_numpy(chunk, monkeypatch):
         np.testing.assert_allclose(losses, expected, rtol=1e-5)
         np.testing.assert_allclose(gradient, of_embeddings, rtol=0, atol=1e-5)
         recent = simulation.recent
-        assert sorted(rows.recent.numpy()) == sorted(recent)
-        for weight, wanted in (
-            (rows.vectors, simulation.w),
+        assert sorted(rows.recency.recent.numpy()) == sorted(recent)
+        for moved, wanted in (
+            (rows.rows, simulation.w),
             (rows.velocity, simulation.u),
         ):
-            held = rows.read(0, N, weight)[recent]
+            held = moved.numpy()[recent]
             np.testing.assert_allclose(held, wanted[recent], rtol=0, atol=1e-5)
         # The others make up for their steps when they are read.
         np.testing.assert_allclose(rows.numpy(), simulation.units(), rtol=0, atol=1e-5)
-        missed = rows.clock.numpy()[0] - rows.read(0, N, rows.left)[:, 0]
+        missed = rows.recency.clock.numpy()[0] - rows.recency.left.numpy()[:, 0]
         longest = max(longest, np.delete(missed, recent).max())
     assert longest >= 3
-    stale = rows.read(0, N, rows.vectors)
+    stale = rows.rows.numpy()
     assert np.abs(stale - simulation.w).max() > 0.01  # There was something to make up.
 
 
@@ -135,25 +135,25 @@ def test_as_many_as_there_are_equal_the_exact_classifier():
 def test_changing_rates_count_with_their_mean():
     rows = make_rows()
     step, indices = step_function(rows), np.arange(1, 5)
-    w, u = (rows.read(0, N, weight)[11] for weight in (rows.vectors, rows.velocity))
+    w, u = (moved.numpy()[11] for moved in (rows.rows, rows.velocity))
     rates = [0.1, 0.3, 0.2, 0.6]
     for rate in rates:
         step(np.eye(4, DIM, dtype=np.float32), indices, rate)
     for _ in rates:
         u = MOMENTUM * u + DECAY * w
         w = w - np.mean(rates) * u
-    assert 11 not in rows.recent.numpy()
+    assert 11 not in rows.recency.recent.numpy()
     np.testing.assert_allclose(rows.read(11, 12)[0], w / np.linalg.norm(w), atol=1e-6)
 
 
 def test_outside_of_training_images_are_compared_with_all_rows():
     rows, ((embeddings, indices),) = make_rows(), batches(1)
-    before = rows.recent.numpy()
+    before = rows.recency.recent.numpy()
     losses = InstanceCrossEntropy(TAU)(embeddings, indices, bank=rows, training=False)
     scores = embeddings @ make_rows(None).numpy().T / TAU
     expected = np.log(np.exp(scores).sum(1)) - scores[np.arange(BATCH), indices]
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
-    np.testing.assert_array_equal(rows.recent.numpy(), before)
+    np.testing.assert_array_equal(rows.recency.recent.numpy(), before)
 
 
 def test_a_step_reads_no_more_rows_than_are_recent():
@@ -229,7 +229,7 @@ def test_a_number_of_rows_that_cannot_be_is_refused(number):
 
 def test_more_images_than_recent_rows_are_refused():
     with pytest.raises(tf.errors.InvalidArgumentError, match="Use smaller batches"):
-        RecentRows(N, DIM, 3).visit(tf.range(4, dtype=tf.int64))
+        RecentRows(N, DIM, 3).mark_recent(tf.range(4, dtype=tf.int64))
 
 
 def test_smoothed_labels_are_refused():

@@ -30,9 +30,9 @@ def run(strategy, function):
 
 def test_each_device_has_room_for_its_rows_alone(two):
     bank = make(two)
-    assert bank.rows_per_replica() == 4
-    assert [(first, end) for first, end, _ in bank.parts()] == [(0, 3), (3, 7)]
-    assert [variable.shape[0] for _, _, variable in bank.parts()] == [4, 4]
+    assert bank.rows.rows_per_replica() == 4
+    assert [(first, end) for first, end, _ in bank.rows.parts()] == [(0, 3), (3, 7)]
+    assert [variable.shape[0] for _, _, variable in bank.rows.parts()] == [4, 4]
 
 
 @pytest.mark.parametrize("initializer", ["uniform", "normal"])
@@ -76,7 +76,7 @@ def test_a_step_reads_rows_and_never_the_whole_bank(name, bank_class):
     def step():
         indices = tf.constant([6, 0], tf.int64)
         bank.update(indices, bank.lookup(indices))
-        return tf.reduce_sum(bank.held_rows(bank.bounds(replicas.rank())[0]))
+        return tf.reduce_sum(bank.reader()(bank.rows.bounds(replicas.rank())[0]))
 
     graph = tf.function(lambda: strategy.run(step)).get_concrete_function().graph
     types = [operation.type for operation in graph.get_operations()]
@@ -116,7 +116,7 @@ def test_weights_pass_between_sharded_and_whole_banks(two, tmp_path):
 
 def test_rows_may_be_stored_as_bfloat16(two):
     bank, exact = make(two, row_dtype="bfloat16"), make(two)
-    assert bank.parts()[0][2].dtype == tf.bfloat16
+    assert bank.rows.parts()[0][2].dtype == tf.bfloat16
     assert bank.numpy().dtype == np.float32
     np.testing.assert_allclose(bank.numpy(), exact.numpy(), atol=2**-8)
     assert np.abs(bank.numpy() - exact.numpy()).max() > 0

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 
 from npid_tf import NPID, InstanceClassifier, MemoryBank, ShardedMemoryBank
-from npid_tf.banks.recent_rows import build_rows
+from npid_tf.banks import build_rows
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.encoders.encoder import build_encoder
 from npid_tf.losses import build_loss
@@ -112,8 +112,8 @@ def build_model(loss, kind, row_dtype, num_replicas):
             N,
             DIM,
             40 if kind == "recent" else None,
-            BATCH * num_replicas,
-            5 if kind == "smoothed" else 0,
+            batch_size=BATCH * num_replicas,
+            num_neighbors=5 if kind == "smoothed" else 0,
             weight_decay=1e-4,
         )
         smoothing = 0.2 if kind == "smoothed" else 0.0

@@ -17,28 +17,29 @@ def on_two(function):
 def test_on_one_replica_all_are_the_identity():
     values = tf.constant([1.0, 2.0])
     assert (replicas.num_replicas(), replicas.rank()) == (1, 0)
-    assert replicas.local_ranks(tf.distribute.get_strategy()) == [0]
-    for function in (replicas.gather, replicas.add_up):
+    assert replicas.local_ranks(tf.distribute.get_strategy()) == (0,)
+    for function in (replicas.all_gather, replicas.all_reduce_sum):
         np.testing.assert_array_equal(function(values), values)
-    np.testing.assert_array_equal(replicas.own_part(values, values), values)
+    np.testing.assert_array_equal(replicas.local_slice(values, values), values)
 
 
 def test_batches_of_different_sizes_are_gathered_in_order_and_taken_apart():
     def batch(rank):
         return tf.range(2 + rank) + 10 * rank
 
-    gathered = on_two(lambda rank: replicas.gather(batch(rank)))
+    gathered = on_two(lambda rank: replicas.all_gather(batch(rank)))
     for values in gathered:
         np.testing.assert_array_equal(values, [0, 1, 10, 11, 12])
     parts = on_two(
-        lambda rank: replicas.own_part(replicas.gather(batch(rank)), batch(rank))
+        lambda rank: replicas.local_slice(replicas.all_gather(batch(rank)), batch(rank))
     )
     np.testing.assert_array_equal(parts[0], [0, 1])
     np.testing.assert_array_equal(parts[1], [10, 11, 12])
 
 
 def test_sums_are_over_all_replicas():
-    sums = on_two(lambda rank: replicas.add_up(tf.constant([1.0, 5.0]) * (rank + 1)))
+    pair = tf.constant([1.0, 5.0])
+    sums = on_two(lambda rank: replicas.all_reduce_sum(pair * (rank + 1)))
     for values in sums:
         np.testing.assert_array_equal(values, [3, 15])
 
@@ -49,7 +50,7 @@ def test_gradients_cross_the_exchange_dense_and_sparse():
         batch = tf.constant([[1.0], [2.0]]) + 10.0 * rank
         with tf.GradientTape() as tape:
             tape.watch(batch)
-            rows = tf.gather(replicas.gather(batch), [0, 2])
+            rows = tf.gather(replicas.all_gather(batch), [0, 2])
             objective = tf.reduce_sum(tf.square(rows))
         return tape.gradient(objective, batch)
 
@@ -60,7 +61,7 @@ def test_gradients_cross_the_exchange_dense_and_sparse():
 
 
 def test_local_ranks_are_those_of_this_process():
-    assert replicas.local_ranks(build_strategy("mirrored")) == [0, 1]
+    assert replicas.local_ranks(build_strategy("mirrored")) == (0, 1)
 
 
 def test_means_are_those_of_equal_indices():

@@ -16,13 +16,13 @@ def strategy(request):
 def test_one_process_is_chief_and_agrees_with_itself(strategy):
     assert not workers.is_multi_worker(strategy)
     assert workers.is_chief(strategy)
-    np.testing.assert_array_equal(workers.tell(strategy, [4, -1]), [[4, -1]])
-    workers.wait(strategy)
+    np.testing.assert_array_equal(workers.all_gather(strategy, [4, -1]), [[4, -1]])
+    workers.barrier(strategy)
 
 
 def test_sums_count_a_process_once(strategy):
     array = np.array([[1.5, 2.0]], np.float32)
-    np.testing.assert_array_equal(workers.add_up(strategy, array), array)
+    np.testing.assert_array_equal(workers.all_reduce_sum(strategy, array), array)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])

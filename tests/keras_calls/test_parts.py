@@ -133,7 +133,7 @@ def test_parts_of_another_kind_are_refused():
         lambda: MemoryBank(N, DIM, seed=0.5),
         lambda: MemoryBank(N, DIM, seed=2**63),
         lambda: MemoryBank(N, DIM, row_dtype="float16"),
-        lambda: LearnedRows(N, DIM, 0.9, "normal"),
+        lambda: LearnedRows(N, DIM, weight_decay="normal"),
         lambda: LearnedRows(N, DIM, weight_decay=-1e-4),
         lambda: LearnedRows(N, DIM, weight_decay=float("inf")),
         lambda: LearnedRows(N, DIM, num_neighbors=N),

@@ -13,14 +13,16 @@ MOMENTUM, DECAY, RATE = 0.8, 0.05, 0.3
 def make_rows(num_neighbors=0):
     """Rows of any length, which already move, with made-up neighbors."""
     rng = np.random.default_rng(0)
-    rows = LearnedRows(N, DIM, MOMENTUM, DECAY, num_neighbors)
+    rows = LearnedRows(
+        N, DIM, MOMENTUM, weight_decay=DECAY, num_neighbors=num_neighbors
+    )
     rows.write(0, rng.normal(size=(N, DIM)).astype(np.float32))
     velocity = rng.normal(size=(N, DIM)).astype(np.float32) / 10
-    rows.write(0, velocity, rows.velocity)
+    rows.velocity.write(0, velocity)
     if num_neighbors:
         others = [np.delete(np.arange(N), i) for i in range(N)]
         chosen = [rng.permutation(other)[:num_neighbors] for other in others]
-        rows.write(0, np.array(chosen, np.int32), rows.neighbors)
+        rows.neighbors.write(0, np.array(chosen, np.int32))
     return rows
 
 
@@ -31,13 +33,13 @@ def make_batch():
     return embeddings.astype(np.float32), rng.permutation(N)[:BATCH]
 
 
-def raw(bank, weight):
-    return bank.read(0, N, weight).astype(np.float64)
+def raw(rows):
+    return rows.numpy().astype(np.float64)
 
 
 def reference(bank, embeddings, indices, smoothing):
     """Losses, gradients in the embeddings and in w of their mean."""
-    w, x = raw(bank, bank.vectors), embeddings.astype(np.float64)
+    w, x = raw(bank.rows), embeddings.astype(np.float64)
     norms = np.linalg.norm(w, axis=1, keepdims=True)
     units = w / norms
     logits = x @ units.T / TAU
@@ -45,7 +47,7 @@ def reference(bank, embeddings, indices, smoothing):
     y = np.zeros_like(p)
     y[np.arange(BATCH), indices] = 1 - smoothing
     if smoothing:
-        neighbors = raw(bank, bank.neighbors).astype(int)
+        neighbors = raw(bank.neighbors).astype(int)
         for number, index in enumerate(indices):
             y[number, neighbors[index]] += smoothing / neighbors.shape[1]
     losses = -(y * np.log(p)).sum(axis=1)
@@ -86,11 +88,11 @@ def test_loss_and_gradient_equal_numpy(bank, smoothing):
 @pytest.mark.parametrize("chunk", [N, 5], ids=["one_chunk", "chunks_of_5"])
 def test_rows_follow_their_gradient_as_sgd_does(bank, smoothing, chunk, monkeypatch):
     monkeypatch.setattr(
-        "npid_tf.banks.learned_rows.chunk_size", lambda batch, rows: chunk
+        "npid_tf.banks.row_descent.chunk_size", lambda batch, rows: chunk
     )
     loss = InstanceCrossEntropy(TAU, smoothing)
     embeddings, indices = make_batch()
-    w, u = raw(bank, bank.vectors), raw(bank, bank.velocity)
+    w, u = raw(bank.rows), raw(bank.velocity)
 
     @tf.function
     def step():
@@ -102,8 +104,8 @@ def test_rows_follow_their_gradient_as_sgd_does(bank, smoothing, chunk, monkeypa
         u = MOMENTUM * u + gradient + DECAY * w
         w = w - RATE * u
         step()
-        np.testing.assert_allclose(raw(bank, bank.velocity), u, rtol=0, atol=1e-5)
-        np.testing.assert_allclose(raw(bank, bank.vectors), w, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(raw(bank.velocity), u, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(raw(bank.rows), w, rtol=0, atol=1e-5)
 
 
 def test_fifty_thousand_rows_keep_float32_precision():

@@ -38,7 +38,7 @@ def build(kind):
         images = keras.Input((2, 2, 3))
         backbone = keras.Model(images, keras.layers.Flatten()(images))
         encoder, bank = build_encoder(backbone, DIM), BANKS[kind]()
-        if isinstance(bank, LearnedRows):
+        if isinstance(bank, (LearnedRows, RecentRows)):
             smoothing = 0.2 if bank.num_neighbors else 0.0
             model = InstanceClassifier(
                 encoder, bank, InstanceCrossEntropy(0.2, smoothing)
@@ -52,9 +52,8 @@ def build(kind):
 def fill(model, seed):
     """Writes seeded numbers into all that a checkpoint keeps; the step is the seed."""
     rng = np.random.default_rng(seed)
-    for weight in model.bank.row_weights().values():
-        rows = rng.normal(size=(N, weight.shape[1])) * 100
-        model.bank.write(0, rows.astype(weight.dtype), weight)
+    for rows in model.bank.all_rows().values():
+        rows.write(0, (rng.normal(size=rows.shape) * 100).astype(rows.dtype))
     for variable in _others(model):
         variable.assign((rng.normal(size=variable.shape) * 100).astype(variable.dtype))
     model.step.assign(seed)
@@ -62,8 +61,7 @@ def fill(model, seed):
 
 def state(model):
     """All that a checkpoint keeps: a list of arrays."""
-    bank = model.bank
-    rows = [bank.read(0, N, weight) for weight in bank.row_weights().values()]
+    rows = [rows.numpy() for rows in model.bank.all_rows().values()]
     values = [np.array(variable.numpy()) for variable in _others(model)]
     return [*rows, *values, int(model.step.numpy())]
 

@@ -50,7 +50,7 @@ class Classifier(keras.Model):
                 ]
             )  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
-            num_images = replicas.add_up(tf.cast(tf.shape(losses)[0], tf.float32))
+            num_images = replicas.all_reduce_sum(tf.cast(tf.shape(losses)[0], tf.float32))
             objective = tf.reduce_sum(losses) / num_images
             if self.weight_decay:
                 norms = [tf.nn.l2_loss(w.value) for w in self.trainable_variables]

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from npid_tf import NCE, NPID, SharedNegatives, build_encoder
+from npid_tf import NCE, NPID, MemoryBank, SharedNegatives, build_encoder
 from npid_tf.banks.placement import PLACEMENTS
 from npid_tf.checkpoints.checkpoints import Checkpoints
 from npid_tf.distribution.workers import is_chief
@@ -25,7 +25,7 @@ def build(placement, seed):
     keras.utils.set_random_seed(seed)
     images = keras.Input((4, 4, 3))
     encoder = build_encoder(keras.Model(images, keras.layers.Flatten()(images)), 5)
-    bank = PLACEMENTS[placement](N, 5, seed=seed)
+    bank = MemoryBank(N, 5, seed=seed, placement=placement)
     model = NPID(encoder, bank, NCE(SharedNegatives(N, 8)))
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
     return model

@@ -25,12 +25,12 @@ from npid_tf import (
     PerSampleNegatives,
     RecentRows,
     SampledSoftmax,
+    ShardedMemoryBank,
     SharedNegatives,
     build_encoder,
 )
 from npid_tf.backbones.resnet import batch_norm
 from npid_tf.banks.refresh_neighbors import refresh_neighbors
-from npid_tf.banks.sharded_bank import ShardedMemoryBank
 
 N = 51  # Not divisible by 2 or 4.
 BATCH = 12
@@ -126,8 +126,8 @@ def main(num_replicas, output, losses):
             for number, weight in enumerate(model.encoder.weights):
                 results[f"{name}.weight{number}"] = weight.numpy()
             results[f"{name}.bank"] = model.bank.numpy()
-            results[f"{name}.held"] = model.bank.read(0, N, model.bank.vectors)
-            for copy, (first, end, variable) in enumerate(model.bank.parts()):
+            results[f"{name}.held"] = model.bank.rows.numpy()
+            for copy, (first, end, variable) in enumerate(model.bank.rows.parts()):
                 results[f"{name}.copy{copy}"] = variable.numpy()[: end - first]
                 results[f"{name}.room{copy}"] = variable.shape[0]
     np.savez(output, canary=canary(), **results)
