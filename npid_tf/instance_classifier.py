@@ -3,10 +3,12 @@
 import keras
 import tensorflow as tf
 
+from npid_tf.banks.learned_rows import LearnedRows
 from npid_tf.banks.recent_rows import RecentRows
 from npid_tf.banks.refresh_neighbors import RefreshNeighbors, refresh_neighbors
 from npid_tf.checks.arguments import finite_number
 from npid_tf.errors import UserError
+from npid_tf.keras_calls.configs import config_of
 from npid_tf.keras_calls.parts import check_learned, check_parts
 from npid_tf.npid import NPID
 
@@ -28,22 +30,43 @@ class InstanceClassifier(NPID):
         weight_decay, seed: as of `NPID`.
 
     Raises:
-        ValueError: where encoder and bank differ in dimension, or labels are to be
+        UserError: where encoder and bank differ in dimension, or labels are to be
             smoothed over rows without neighbors.
+
+    Example:
+
+    >>> import keras, numpy as np, npid_tf
+    >>> backbone = keras.Sequential([keras.Input([8, 8, 3]), keras.layers.Flatten()])
+    >>> encoder = npid_tf.build_encoder(backbone, embedding_dim=16)
+    >>> rows = npid_tf.LearnedRows(num_instances=100, embedding_dim=16)
+    >>> loss = npid_tf.InstanceCrossEntropy(temperature=0.15)
+    >>> model = npid_tf.InstanceClassifier(encoder, rows, loss, row_learning_rate=10.0)
+    >>> model(np.zeros([2, 8, 8, 3], np.uint8)).shape
+    TensorShape([2, 16])
     """
 
     def __init__(
         self,
-        encoder,
-        bank,
+        encoder: keras.Model,
+        bank: LearnedRows | RecentRows,
         loss,
-        row_learning_rate=1.0,
-        weight_decay=0.0,
-        seed=0,
-        name="instance_classifier",
+        *,
+        row_learning_rate: float = 1.0,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype=None,
     ):
         super().__init__(
-            encoder, bank, loss, weight_decay=weight_decay, seed=seed, name=name
+            encoder,
+            bank,
+            loss,
+            weight_decay=weight_decay,
+            seed=seed,
+            name=name,
+            trainable=trainable,
+            dtype=dtype,
         )
         self.row_learning_rate = finite_number("row_learning_rate", row_learning_rate)
 
@@ -51,41 +74,9 @@ class InstanceClassifier(NPID):
         check_learned(bank, loss)
         check_parts(encoder, bank, loss)
 
-    def compile(
-        self,
-        optimizer="sgd",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-        jit_compile=False,
-        auto_scale_loss=True,
-    ):
-        """As NPID's. Raises ValueError for XLA with RecentRows as well."""
-        if jit_compile is True and isinstance(self.bank, RecentRows):
-            raise UserError(
-                "`jit_compile` is not supported with `RecentRows`: XLA cannot tell "
-                "beforehand how many rows a step visits anew. Leave it out."
-            )
-        super().compile(
-            optimizer,
-            loss,
-            loss_weights,
-            metrics,
-            weighted_metrics,
-            run_eagerly,
-            steps_per_execution,
-            jit_compile,
-            auto_scale_loss,
-        )
-
     def own_callbacks(self, callbacks, steps_per_epoch):
         own = super().own_callbacks(callbacks, steps_per_epoch)
-        given = getattr(callbacks, "callbacks", callbacks)
-        given = keras.tree.flatten(given if given is not None else [])
-        refreshes = any(isinstance(each, RefreshNeighbors) for each in given)
+        refreshes = any(isinstance(each, RefreshNeighbors) for each in callbacks)
         if self.instance_loss.smoothing and not refreshes:
             own.append(RefreshNeighbors())
         return own
@@ -111,6 +102,4 @@ class InstanceClassifier(NPID):
         )
 
     def get_config(self):
-        config = super().get_config()
-        del config["proximal_weight"]
-        return {**config, "row_learning_rate": self.row_learning_rate}
+        return {**config_of(self), "row_learning_rate": self.row_learning_rate}

@@ -1,18 +1,16 @@
 """`NPID`: instance discrimination as a Keras model (Wu et al., CVPR 2018)."""
 
 import contextlib
-import copy
-import inspect
 
 import keras
 import tensorflow as tf
 
 from npid_tf.checks import batch_checks
 from npid_tf.checks.arguments import finite_number, seed_number
-from npid_tf.distribution import replicas
-from npid_tf.errors import UserError
-from npid_tf.keras_calls import step_checks
-from npid_tf.keras_calls.first_look import FirstLook, FirstLookCallback
+from npid_tf.keras_calls import compiling, steps
+from npid_tf.keras_calls.callbacks import fit_arguments
+from npid_tf.keras_calls.configs import config_of, with_parts
+from npid_tf.keras_calls.first_look import FirstLookCallback
 from npid_tf.keras_calls.parts import check_averaged, check_parts
 
 
@@ -23,6 +21,9 @@ class NPID(keras.Model):
     `fit` takes batches of (images, indices): images 0..255 [batch, height, width, 3],
     indices integers [batch], the row of each image in the bank. Calling the model, and
     `predict`, return embeddings: float32 [batch, dim], unit length.
+
+    The loss is the constructor's, not that of `compile`: it needs the bank, and may
+    keep a weight of its own (NCE's Z), which is saved with the model.
 
     Args:
         encoder: model from images to unit embeddings (see `build_encoder`).
@@ -35,21 +36,34 @@ class NPID(keras.Model):
         seed: of the negatives.
 
     Raises:
-        ValueError: where the parts do not fit one another, or were made in the scope of
+        UserError: where the parts do not fit one another, or were made in the scope of
             another strategy.
+
+    Example:
+
+    >>> import keras, numpy as np, npid_tf
+    >>> backbone = keras.Sequential([keras.Input([8, 8, 3]), keras.layers.Flatten()])
+    >>> encoder = npid_tf.build_encoder(backbone, embedding_dim=16)
+    >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=16)
+    >>> model = npid_tf.NPID(encoder, bank, npid_tf.NonparametricSoftmax(0.1))
+    >>> model.compile(keras.optimizers.SGD(0.03, momentum=0.9))
+    >>> images = np.zeros([100, 8, 8, 3], np.uint8)
+    >>> history = model.fit(images, np.arange(100), batch_size=50, verbose=0)
     """
 
     def __init__(
         self,
-        encoder,
+        encoder: keras.Model,
         bank,
         loss,
-        proximal_weight=0.0,
-        weight_decay=0.0,
-        seed=0,
-        name="npid",
+        *,
+        proximal_weight: float = 0.0,
+        weight_decay: float = 0.0,
+        seed: int = 0,
+        name: str | None = None,
+        **kwargs,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         self.check_parts(encoder, bank, loss)
         self.encoder = encoder
         self.bank = bank
@@ -57,15 +71,7 @@ class NPID(keras.Model):
         self.proximal_weight = finite_number("proximal_weight", proximal_weight)
         self.weight_decay = finite_number("weight_decay", weight_decay)
         self.seed = seed_number(seed)
-        # Steps taken, from which each step's negatives are drawn.
-        self.step = self.add_weight(
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-            name="step",
-        )
+        self.step = steps.add_counter(self)  # Each step's negatives are drawn from it.
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.during_fit = contextlib.ExitStack()  # what `fit` undoes, however it ends
         self.built = True
@@ -74,157 +80,27 @@ class NPID(keras.Model):
     def call(self, images, training=False):
         return self.encoder(images, training=training)
 
-    def check_parts(self, encoder, bank, loss):
-        """Raises ValueError for parts that this model cannot be made of."""
-        check_averaged(self, bank, loss)
-        check_parts(encoder, bank, loss)
-
-    def compile(
-        self,
-        optimizer="sgd",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-        jit_compile=False,
-        auto_scale_loss=True,
-    ):
-        """As Keras's. XLA is off unless asked for: on CPUs it is three times slower.
-
-        XLA compiles a step but for the checks of its batch, since it drops assertions.
-
-        Raises:
-            ValueError: for a loss or metrics (the loss is the constructor's), for
-                settings of the optimizer that differ between one replica and several,
-                or an optimizer that was made in the scope of another strategy.
-        """
-        step_checks.check_compiled(
-            jit_compile,
-            loss=loss,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
-            loss_weights=loss_weights,
-        )
-        with self.distribute_strategy.scope():
-            super().compile(
-                optimizer=optimizer,
-                run_eagerly=run_eagerly,
-                steps_per_execution=steps_per_execution,
-                jit_compile=jit_compile is True,
-                auto_scale_loss=auto_scale_loss,
-            )
-            if self.distribute_strategy.num_replicas_in_sync > 1:
-                step_checks.check_for_replicas(
-                    self.optimizer, self.jit_compile, self.steps_per_execution
-                )
-            replicas.check_made_here("encoder", self.encoder.variables)
-            replicas.check_made_here("optimizer", self.optimizer.variables)
-            self.optimizer.build(self.trainable_variables)
-        self._train_batch, self._test_batch = (
-            step_checks.in_xla(part) if self.jit_compile else part
-            for part in (self._train_on, self._test_on)
-        )
-
-    def compile_from_config(self, config):
-        # Keras's own leaves a model that overrides `compile` without its optimizer.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def fit(self, *args, **kwargs):
-        """As Keras's. Warns once of images and indices that can hardly be meant.
-
-        What callbacks put into `during_fit` is undone also where it raises, of which
-        Keras tells no callback.
-        """
-        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
-        given.pop("self")
-        given["callbacks"] = self._with_own(given.get("callbacks"), given)
-        with self.during_fit:
-            return super().fit(**given)
-
-    def _with_own(self, callbacks, given):
-        own = self.own_callbacks(callbacks, given.get("steps_per_epoch"))
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            for callback in own:
-                callbacks.append(callback)
-            return callbacks
-        return [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
-
-    def own_callbacks(self, callbacks, steps_per_epoch):
-        """What `fit` does beside the user's callbacks: a list of callbacks."""
-        return [FirstLookCallback(steps_per_epoch)]
-
-    def export(
-        self,
-        filepath,
-        format="tf_saved_model",
-        verbose=None,
-        input_signature=None,
-        **kwargs,
-    ):
-        """As Keras's: a model from images to embeddings, the encoder without a bank.
-
-        Raises ValueError in the scope of a strategy: there TensorFlow writes what fails
-        as soon as it is called.
-        """
-        if tf.distribute.has_strategy():
-            raise UserError(
-                "`export` must be called outside of the strategy's scope. Received: a "
-                f"call in that of {replicas.describe(tf.distribute.get_strategy())}."
-            )
-        self.encoder.export(
-            filepath, format, verbose, input_signature=input_signature, **kwargs
-        )
-
-    def make_train_function(self, force=False):
-        if self.train_function is None or force:
-            with self._checks_outside_of_xla():
-                super().make_train_function(force)
-            self._first_look = FirstLook(self)
-            self.train_function = self._first_look.after_step(
-                batch_checks.in_words(self.train_function)
-            )
-        return self.train_function
-
-    def make_test_function(self, force=False):
-        if self.test_function is None or force:
-            with self._checks_outside_of_xla():
-                super().make_test_function(force)
-            self.test_function = batch_checks.in_words(self.test_function)
-        return self.test_function
-
-    @contextlib.contextmanager
-    def _checks_outside_of_xla(self):
-        jit_compile, self.jit_compile = self.jit_compile, False
-        yield
-        self.jit_compile = jit_compile
-
     def train_step(self, data):
-        images, indices = batch_checks.unpack(data, self.bank.num_instances)
-        if replicas.num_replicas() > 1:
-            images = step_checks.check_not_empty(images)
+        images, indices = steps.unpack(data, self.bank.num_instances)
         if self._first_look is not None:
             self._first_look.look(images, indices)
         # Nothing moves, the number of steps among it, before the batch is found right.
         with batch_checks.checked(), tf.control_dependencies([indices]):
             self._train_batch(images, indices)
-        return self._logs()
+        return steps.logs_of(self)
 
     def test_step(self, data):
         images, indices = batch_checks.unpack(data, self.bank.num_instances)
         with batch_checks.checked(), tf.control_dependencies([indices]):
             self._test_batch(images, indices)
-        return self._logs()
+        return steps.logs_of(self)
 
     def _train_on(self, images, indices):
         with tf.GradientTape() as tape:
             embeddings = self(images, training=True)  # [batch, dim]
-            losses = self._instance_losses(
-                embeddings, indices, training=True
-            )  # [batch]
+            losses = self._losses(embeddings, indices, training=True)  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
-            objective = tf.reduce_sum(losses) / step_checks.global_batch_size(losses)
+            objective = tf.reduce_sum(losses) / steps.global_batch_size(losses)
             objective += self._regularization()
             objective = self.optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, self.trainable_variables)
@@ -236,7 +112,7 @@ class NPID(keras.Model):
         self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
     def _test_on(self, images, indices):
-        losses = self._instance_losses(self(images), indices, training=False)
+        losses = self._losses(self(images), indices, training=False)
         self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
     def _move_rows(self, embeddings, indices, losses):
@@ -244,15 +120,7 @@ class NPID(keras.Model):
         is_finite = tf.reduce_all(tf.math.is_finite(embeddings), axis=1, keepdims=True)
         self.bank.update(indices, tf.where(is_finite, embeddings, 0.0))
 
-    def _logs(self):
-        loss = self.loss_tracker.result()
-        # Keras reduces what the replicas of several workers return along axis 0.
-        is_multi_worker = isinstance(
-            self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy
-        )
-        return {"loss": loss[None] if is_multi_worker else loss}
-
-    def _instance_losses(self, embeddings, indices, training):
+    def _losses(self, embeddings, indices, training):
         seed = tf.stack([tf.constant(self.seed, tf.int64), self.step.value])
         losses = self.instance_loss(
             embeddings, indices, bank=self.bank, seed=seed, training=training
@@ -270,6 +138,50 @@ class NPID(keras.Model):
             penalty += self.weight_decay * tf.add_n(norms)
         return penalty / self.distribute_strategy.num_replicas_in_sync
 
+    # What follows is Keras's: how a model is made of parts, compiled, fitted and saved.
+
+    def check_parts(self, encoder, bank, loss):
+        """Raises UserError for parts that this model cannot be made of."""
+        check_averaged(self, bank, loss)
+        check_parts(encoder, bank, loss)
+
+    def compile(self, optimizer="sgd", *args, **kwargs):
+        """As Keras's. XLA is off unless asked for: on CPUs it is three times slower.
+
+        XLA compiles a step but for the checks of its batch, since it drops assertions.
+        Raises UserError for a loss or metrics (the loss is the constructor's), and for
+        an optimizer of another strategy, or that differs on one replica and several.
+        """
+        compiling.compile_model(self, optimizer, *args, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras's own leaves a model that overrides `compile` without its optimizer.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(self, *args, **kwargs):
+        """As Keras's. Warns once of images and indices that can hardly be meant.
+
+        What callbacks put into `during_fit` is undone also where it raises, of which
+        Keras tells no callback.
+        """
+        with self.during_fit:
+            return super().fit(**fit_arguments(self, args, kwargs))
+
+    def own_callbacks(self, callbacks, steps_per_epoch):
+        """What `fit` does beside the user's list of callbacks: a list of others."""
+        return [FirstLookCallback(steps_per_epoch)]
+
+    def export(self, filepath, *args, **kwargs):
+        """As Keras's: a model from images to embeddings, the encoder without a bank."""
+        compiling.check_outside_of_scope()
+        self.encoder.export(filepath, *args, **kwargs)
+
+    def make_train_function(self, force=False):
+        return compiling.make_train_function(self, super().make_train_function, force)
+
+    def make_test_function(self, force=False):
+        return compiling.make_test_function(self, super().make_test_function, force)
+
     @property
     def metrics(self):
         return [self.loss_tracker]
@@ -280,21 +192,8 @@ class NPID(keras.Model):
         pass
 
     def get_config(self):
-        return {
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "bank": keras.saving.serialize_keras_object(self.bank),
-            "loss": keras.saving.serialize_keras_object(self.instance_loss),
-            "proximal_weight": self.proximal_weight,
-            "weight_decay": self.weight_decay,
-            "seed": self.seed,
-            "name": self.name,
-        }
+        return {**config_of(self), "proximal_weight": self.proximal_weight}
 
     @classmethod
     def from_config(cls, config):
-        config = copy.deepcopy(config)  # Keras takes those of the parts to pieces.
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("encoder", "bank", "loss")
-        }
-        return cls(**{**config, **parts})
+        return cls(**with_parts(config))

@@ -15,7 +15,7 @@ INITIALIZERS = {"uniform": _uniform, "normal": tf.random.stateless_normal}
 
 
 def write_first_rows(rows, initializer: str, seed: int):
-    """Fills `Rows` with random unit vectors, the same however many devices hold them."""
+    """Fills `Rows` with random unit vectors, the same on any number of devices."""
     draw = INITIALIZERS[initializer]
     for number, (first, end) in enumerate(blocks_of(rows.num_rows)):
         drawn = draw((end - first, rows.columns), [seed, number])

@@ -105,7 +105,7 @@ class LearnedRows(keras.layers.Layer):
 
         Raises as `MemoryBank.lookup`.
         """
-        return tf.math.l2_normalize(self.rows.lookup(indices), axis=-1)
+        return self.rows.lookup(indices, self.reader())
 
     def reader(self, dtype="float32"):
         """As `MemoryBank.reader`: unit rows."""

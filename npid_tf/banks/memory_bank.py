@@ -92,7 +92,7 @@ class MemoryBank(keras.layers.Layer):
         Raises UserError, or InvalidArgumentError in a graph, for indices that are no
         rows; under XLA, which cannot raise, their rows are NaN.
         """
-        return self.rows.lookup(indices)
+        return self.rows.lookup(indices, self.reader())
 
     def reader(self, dtype="float32"):
         """A function from numbers of rows that this replica holds, integers [...], to

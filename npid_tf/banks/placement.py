@@ -17,6 +17,8 @@ from npid_tf.errors import UserError
 class Replicated:
     """All rows on each device: a replica compares its own images with its own copy."""
 
+    is_whole = True  # Each device holds all rows.
+
     def bounds(self, num_rows, rank, num_replicas):
         """(first, end): the rows that the replica of this rank holds."""
         return 0, num_rows
@@ -49,6 +51,8 @@ class Sharded:
     every replica compares all of them with its rows, and partial sums are added up (Liu
     et al. 2021 spread their classifier like this).
     """
+
+    is_whole = False
 
     def bounds(self, num_rows, rank, num_replicas):
         first, end = num_rows * rank, num_rows * (rank + 1)

@@ -6,8 +6,8 @@ from npid_tf.banks.rows import Rows
 from npid_tf.losses.one_pass import chunk_size
 
 NO_AVERAGE = (
-    "{} follow the gradient of InstanceCrossEntropy, in an InstanceClassifier; they are "
-    "no average of embeddings. Use a MemoryBank."
+    "{} follow the gradient of InstanceCrossEntropy, in an InstanceClassifier; they "
+    "are no average of embeddings. Use a MemoryBank."
 )
 
 

@@ -107,12 +107,15 @@ class Rows:
 
     def local_positions(self, indices):
         """Where in a batch of indices [batch] those of rows held here are: [m]."""
-        if self._holds_all():
+        if self.placement.is_whole:
             return tf.range(tf.shape(indices)[0])
         return tf.where(self.holds(indices))[:, 0]
 
-    def lookup(self, indices):
+    def lookup(self, indices, read_rows):
         """The rows of a replica's images: integers [...] -> float32 [..., columns].
+
+        read_rows: from numbers of rows that this replica holds to the rows, such as
+        `local_reader` makes.
 
         Raises UserError, or InvalidArgumentError in a graph, for indices that are no
         rows; under XLA, which cannot raise, their rows are NaN.
@@ -120,18 +123,15 @@ class Rows:
         indices = batch_checks.checked_numbers(indices, self.num_rows)
         own = tf.clip_by_value(indices, 0, self.num_rows - 1)
         wanted = self.all_gather(own)
-        if self._holds_all():
-            rows = self.local_reader()(wanted)
+        if self.placement.is_whole:
+            rows = read_rows(wanted)
         else:
             is_here = self.holds(wanted)
             first, _ = self.bounds(replicas.rank())
-            rows = self.local_reader()(tf.where(is_here, wanted, first))
+            rows = read_rows(tf.where(is_here, wanted, first))
             rows = tf.where(is_here[..., None], rows, 0.0)
         rows = self.all_reduce_sum(rows, own)
         return batch_checks.nan_outside(rows, indices, self.num_rows)
-
-    def _holds_all(self):
-        return self.bounds(replicas.rank()) == (0, self.num_rows)
 
     def all_gather(self, batch):
         """The images that are compared with the rows held here: of replicated rows this

@@ -31,8 +31,8 @@ def check_place(strategy, name):
     if here is not strategy and max(count, strategy.num_replicas_in_sync) > 1:
         raise UserError(
             f"`{name}` must be used by the replicas of the strategy in whose scope it "
-            f"was made, by `fit` or `strategy.run`. Received: {describe(strategy)} then, "
-            f"{describe(here)} here."
+            "was made, by `fit` or `strategy.run`. Received: "
+            f"{describe(strategy)} then, {describe(here)} here."
         )
 
 
@@ -63,7 +63,8 @@ def check_made_here(name, variables):
             raise UserError(
                 f"`{name}` must be made in the scope of the strategy that trains it, "
                 "where the model is made and compiled: `with strategy.scope():`. "
-                f"Received: {describe(found)} for {variable.path}, {describe(here)} here."
+                f"Received: {describe(found)} for {variable.path}, {describe(here)} "
+                "here."
             )
 
 

@@ -6,6 +6,7 @@ import os
 
 import tensorflow as tf
 
+from npid_tf.checks.arguments import one_of
 from npid_tf.errors import FileError, UserError
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
@@ -15,11 +16,10 @@ def build_strategy(name):
     """A tf.distribute strategy. Where it is multi_worker, call it before all else.
 
     auto: multi_worker where TF_CONFIG or Slurm tell of other workers, mirrored where
-    more than one GPU is visible, else one_device. Raises ValueError for an unknown
+    more than one GPU is visible, else one_device. Raises UserError for an unknown
     name, or where nothing tells of the workers.
     """
-    if name not in STRATEGIES:
-        raise UserError(f"Unknown strategy {name!r}. Known: {', '.join(STRATEGIES)}.")
+    one_of("strategy", name, STRATEGIES)
     if name == "multi_worker" or (name == "auto" and _has_workers()):
         return _multi_worker_strategy()
     return build_local_strategy(name)

@@ -1,5 +1,5 @@
-"""The losses of an embedding against the bank. To add one: a file here, and a case in
-`build_loss`.
+"""The losses of an embedding against the bank. To add one: a file here, and a line in
+`LOSSES`.
 
 A loss is a Keras layer, so that what it keeps (NCE's Z) is saved with the model:
 `loss(embeddings, indices, bank=, seed=, training=)` returns float32 [batch], one value
@@ -12,7 +12,10 @@ per image.
     training: whether to update what the loss keeps
 """
 
-from npid_tf.errors import UserError
+import dataclasses
+from collections.abc import Callable
+
+from npid_tf.checks.arguments import one_of
 from npid_tf.losses.instance_cross_entropy import InstanceCrossEntropy
 from npid_tf.losses.nce import NCE
 from npid_tf.losses.negatives import PerSampleNegatives, SharedNegatives
@@ -20,45 +23,63 @@ from npid_tf.losses.nonparametric_softmax import NonparametricSoftmax
 from npid_tf.losses.sampled_softmax import SampledSoftmax
 
 __all__ = [
+    "LOSSES",
     "NCE",
+    "NEGATIVES",
     "InstanceCrossEntropy",
     "NonparametricSoftmax",
     "PerSampleNegatives",
     "SampledSoftmax",
     "SharedNegatives",
+    "build_loss",
 ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a loss may be made of; each takes what is its own."""
+
+    temperature: float
+    make_negatives: Callable
+    z_decay: float | None
+    smoothing: float
+
+
+# Functions of `Settings`.
+LOSSES = {
+    "nonparametric_softmax": lambda s: NonparametricSoftmax(s.temperature),
+    "nce": lambda s: NCE(s.make_negatives(), s.temperature, s.z_decay),
+    "sampled_softmax": lambda s: SampledSoftmax(s.make_negatives(), s.temperature),
+    "instance_classifier": lambda s: InstanceCrossEntropy(s.temperature, s.smoothing),
+}
+NEGATIVES = {"shared": SharedNegatives, "per_sample": PerSampleNegatives}
+
+
 def build_loss(
-    name,
-    num_instances,
-    temperature,
-    negatives="shared",
-    num_negatives=4096,
-    z_decay=None,
-    smoothing=0.0,
+    name: str,
+    num_instances: int,
+    temperature: float,
+    *,
+    negatives: str = "shared",
+    num_negatives: int = 4096,
+    z_decay: float | None = None,
+    smoothing: float = 0.0,
 ):
     """The loss called `name`, of num_instances rows.
 
-    negatives (shared or per_sample), num_negatives and z_decay are nce's and
-    sampled_softmax's, smoothing is instance_classifier's. Raises ValueError for an
+    negatives (one of `NEGATIVES`), num_negatives and z_decay are nce's and
+    sampled_softmax's, smoothing is instance_classifier's. Raises UserError for an
     unknown name.
+
+    Example:
+
+    >>> build_loss("nce", 1000, 0.07, num_negatives=64).negatives.num_negatives
+    64
     """
-    if name == "nonparametric_softmax":
-        return NonparametricSoftmax(temperature)
-    if name == "instance_classifier":
-        return InstanceCrossEntropy(temperature, smoothing)
-    if name not in ("nce", "sampled_softmax"):
-        raise UserError(
-            f"Unknown loss {name!r}. Known: nonparametric_softmax, nce, "
-            "sampled_softmax, instance_classifier."
-        )
-    samplers = {"shared": SharedNegatives, "per_sample": PerSampleNegatives}
-    if negatives not in samplers:
-        raise UserError(
-            f"Unknown negatives {negatives!r}. Known: {', '.join(samplers)}."
-        )
-    negatives = samplers[negatives](num_instances, num_negatives)
-    if name == "nce":
-        return NCE(negatives, temperature, z_decay)
-    return SampledSoftmax(negatives, temperature)
+
+    def make_negatives():
+        make = NEGATIVES[one_of("negatives", negatives, NEGATIVES)]
+        return make(num_instances, num_negatives)
+
+    settings = Settings(temperature, make_negatives, z_decay, smoothing)
+    return LOSSES[one_of("loss", name, LOSSES)](settings)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from npid_tf.checks import batch_checks
 from npid_tf.checks.arguments import part_of_one
+from npid_tf.checks.layer_arguments import in_float32
 from npid_tf.errors import UserError
 from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
@@ -22,10 +23,24 @@ class InstanceCrossEntropy(keras.layers.Layer):
     Args:
         temperature: tau.
         smoothing: alpha, in [0, 1); it needs rows with neighbors.
+
+    Example:
+
+    >>> rows = npid_tf.LearnedRows(num_instances=100, embedding_dim=8)
+    >>> loss = InstanceCrossEntropy(temperature=0.15)
+    >>> loss(rows.lookup([3, 7]), [3, 7], bank=rows).shape
+    TensorShape([2])
     """
 
-    def __init__(self, temperature=0.15, smoothing=0.0, name="instance_cross_entropy"):
-        super().__init__(name=name, dtype="float32")
+    def __init__(
+        self,
+        temperature: float = 0.15,
+        smoothing: float = 0.0,
+        *,
+        name: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(name=name, **in_float32(kwargs))
         self.temperature = check_temperature(temperature)
         self.smoothing = part_of_one("smoothing", smoothing)
 
@@ -43,12 +58,11 @@ class InstanceCrossEntropy(keras.layers.Layer):
             lambda places: read_rows(row_at(places)),
             num_rows,
         )
-        return tf.math.log(bank.rows.all_reduce_sum(totals, queries)) - self._target_scores(
-            queries, indices, bank
-        )
+        log_totals = tf.math.log(bank.rows.all_reduce_sum(totals, queries))
+        return log_totals - self._target_scores(queries, indices, bank)
 
     def check_bank(self, bank):
-        """Raises ValueError for a bank that these losses are not for."""
+        """Raises UserError for a bank that these losses are not for."""
         if not hasattr(bank, "candidates"):
             raise UserError(
                 "InstanceCrossEntropy needs a bank of LearnedRows or RecentRows. "
@@ -100,7 +114,7 @@ class InstanceCrossEntropy(keras.layers.Layer):
 
     def get_config(self):
         return {
+            **super().get_config(),
             "temperature": self.temperature,
             "smoothing": self.smoothing,
-            "name": self.name,
         }

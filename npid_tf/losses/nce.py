@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from npid_tf.checks import batch_checks
 from npid_tf.checks.arguments import part_of_one
+from npid_tf.checks.layer_arguments import in_float32
 from npid_tf.distribution import replicas
 from npid_tf.losses.negatives import check_drawn_from, check_negatives
 from npid_tf.losses.one_pass import exponential
@@ -28,10 +29,25 @@ class NCE(keras.layers.Layer):
         negatives: SharedNegatives or PerSampleNegatives; their number is m.
         temperature: tau.
         z_decay: what Z keeps at every step, in [0, 1); None keeps it all.
+
+    Example:
+
+    >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
+    >>> loss = NCE(npid_tf.SharedNegatives(100, 16), temperature=0.1)
+    >>> loss(bank.lookup([3, 7]), [3, 7], bank=bank, seed=[0, 1]).shape
+    TensorShape([2])
     """
 
-    def __init__(self, negatives, temperature=0.07, z_decay=None, name="nce"):
-        super().__init__(name=name, dtype="float32")
+    def __init__(
+        self,
+        negatives,
+        temperature: float = 0.07,
+        z_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(name=name, **in_float32(kwargs))
         self.negatives = check_negatives(negatives)
         self.temperature = check_temperature(temperature)
         self.z_decay = None if z_decay is None else part_of_one("z_decay", z_decay)
@@ -59,7 +75,8 @@ class NCE(keras.layers.Layer):
         shift = tf.math.log(z) + log_noise
         terms = functools.partial(softplus, shift)
         data_term = tf.math.softplus(shift - positives)  # -log h, [batch]
-        noise_terms = bank.rows.all_reduce_sum(sum_over(terms), queries)  # -log(1 - h), summed
+        # -log(1 - h), summed
+        noise_terms = bank.rows.all_reduce_sum(sum_over(terms), queries)
         return data_term + noise_terms - own_counts * terms(positives)[0]
 
     def _estimate_z(self, positives, sum_over, own_counts):
@@ -84,10 +101,10 @@ class NCE(keras.layers.Layer):
 
     def get_config(self):
         return {
+            **super().get_config(),
             "negatives": keras.saving.serialize_keras_object(self.negatives),
             "temperature": self.temperature,
             "z_decay": self.z_decay,
-            "name": self.name,
         }
 
     @classmethod

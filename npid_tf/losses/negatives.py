@@ -26,7 +26,7 @@ from npid_tf.losses.one_pass import sum_over_own_rows, sum_over_rows
 
 
 class _Negatives:
-    def __init__(self, num_instances, num_negatives):
+    def __init__(self, num_instances: int, num_negatives: int):
         self.num_instances = whole_number("num_instances", num_instances, INT64.start)
         self.num_negatives = whole_number("num_negatives", num_negatives, INT64.start)
         if not 1 <= num_negatives < num_instances:
@@ -48,7 +48,17 @@ class _Negatives:
 
 @keras.saving.register_keras_serializable("npid_tf")
 class SharedNegatives(_Negatives):
-    """One draw for the whole batch: one gather and one matrix product."""
+    """One draw for the whole batch: one gather and one matrix product.
+
+    Args:
+        num_instances: n, the rows that are drawn from.
+        num_negatives: m, in [1, n).
+
+    Example:
+
+    >>> SharedNegatives(num_instances=100, num_negatives=16).numbers([0, 1]).shape
+    TensorShape([16])
+    """
 
     def draw(self, queries, indices, bank, seed):
         numbers = self.numbers(seed)
@@ -84,6 +94,16 @@ class PerSampleNegatives(_Negatives):
     """Other rows for every image, as in the paper: moves batch times as many bytes.
 
     The own row is never drawn.
+
+    Args:
+        num_instances: n, the rows that are drawn from.
+        num_negatives: m, in [1, n).
+
+    Example:
+
+    >>> negatives = PerSampleNegatives(num_instances=100, num_negatives=16)
+    >>> negatives.numbers(tf.constant([3, 7], tf.int64), [0, 1]).shape
+    TensorShape([2, 16])
     """
 
     def draw(self, queries, indices, bank, seed):
@@ -117,7 +137,7 @@ class PerSampleNegatives(_Negatives):
 
 
 def check_negatives(negatives):
-    """Returns them. Raises ValueError for what draws none."""
+    """Returns them. Raises UserError for what draws none."""
     if not hasattr(negatives, "draw"):
         raise UserError(
             "`negatives` must be SharedNegatives or PerSampleNegatives. Received: "
@@ -127,7 +147,7 @@ def check_negatives(negatives):
 
 
 def check_drawn_from(negatives, bank):
-    """Raises ValueError where negatives are drawn of another number of rows."""
+    """Raises UserError where negatives are drawn of another number of rows."""
     drawn_from = getattr(negatives, "num_instances", bank.num_instances)
     if drawn_from != bank.num_instances:
         raise UserError(

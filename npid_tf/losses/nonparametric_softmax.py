@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf.checks import batch_checks
+from npid_tf.checks.layer_arguments import in_float32
 from npid_tf.distribution import replicas
 from npid_tf.losses.one_pass import exponential, sum_over_rows
 from npid_tf.losses.temperature import check_temperature
@@ -15,17 +16,24 @@ class NonparametricSoftmax(keras.layers.Layer):
 
     Args:
         temperature: tau, at least .02.
+
+    Example:
+
+    >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
+    >>> loss = NonparametricSoftmax(temperature=0.1)
+    >>> loss(bank.lookup([3, 7]), [3, 7], bank=bank).shape
+    TensorShape([2])
     """
 
-    def __init__(self, temperature=0.07, name="nonparametric_softmax"):
-        super().__init__(name=name, dtype="float32")
+    def __init__(self, temperature: float = 0.07, *, name: str | None = None, **kwargs):
+        super().__init__(name=name, **in_float32(kwargs))
         self.temperature = check_temperature(temperature)
 
     def call(self, embeddings, indices, bank, seed=None, training=True):
         return nonparametric_softmax(embeddings, indices, bank, self.temperature)
 
     def get_config(self):
-        return {"temperature": self.temperature, "name": self.name}
+        return {**super().get_config(), "temperature": self.temperature}
 
 
 def nonparametric_softmax(embeddings, indices, bank, temperature):
@@ -48,4 +56,5 @@ def nonparametric_softmax(embeddings, indices, bank, temperature):
         lambda numbers: read_rows(first + numbers),
         end - first,
     )
-    return tf.math.log(bank.rows.all_reduce_sum(totals, embeddings)) - similarity / temperature
+    log_z = tf.math.log(bank.rows.all_reduce_sum(totals, embeddings))
+    return log_z - similarity / temperature

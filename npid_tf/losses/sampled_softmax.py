@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from npid_tf.checks import batch_checks
+from npid_tf.checks.layer_arguments import in_float32
 from npid_tf.losses.negatives import check_drawn_from, check_negatives
 from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
@@ -20,10 +21,24 @@ class SampledSoftmax(keras.layers.Layer):
     Args:
         negatives: SharedNegatives or PerSampleNegatives.
         temperature: tau.
+
+    Example:
+
+    >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
+    >>> loss = SampledSoftmax(npid_tf.SharedNegatives(100, 16), temperature=0.1)
+    >>> loss(bank.lookup([3, 7]), [3, 7], bank=bank, seed=[0, 1]).shape
+    TensorShape([2])
     """
 
-    def __init__(self, negatives, temperature=0.07, name="sampled_softmax"):
-        super().__init__(name=name, dtype="float32")
+    def __init__(
+        self,
+        negatives,
+        temperature: float = 0.07,
+        *,
+        name: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(name=name, **in_float32(kwargs))
         self.negatives = check_negatives(negatives)
         self.temperature = check_temperature(temperature)
 
@@ -41,9 +56,9 @@ class SampledSoftmax(keras.layers.Layer):
 
     def get_config(self):
         return {
+            **super().get_config(),
             "negatives": keras.saving.serialize_keras_object(self.negatives),
             "temperature": self.temperature,
-            "name": self.name,
         }
 
     @classmethod

@@ -5,7 +5,7 @@ from npid_tf.errors import UserError
 
 
 def check_temperature(temperature):
-    """Returns tau, a float. Raises ValueError where exp(1 / tau) would leave float32,
+    """Returns tau, a float. Raises UserError where exp(1 / tau) would leave float32,
     and for what is no finite number."""
     if not is_real(temperature) or not 0.02 <= temperature < float("inf"):
         raise UserError(

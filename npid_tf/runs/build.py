@@ -169,12 +169,12 @@ def build_model(config, num_instances):
         config.loss,
         num_instances,
         config.temperature,
-        config.negatives,
-        config.num_negatives,
-        config.z_decay,
-        config.label_smoothing,
+        negatives=config.negatives,
+        num_negatives=config.num_negatives,
+        z_decay=config.z_decay,
+        smoothing=config.label_smoothing,
     )
-    of_any_model = config.weight_decay, config.seed
+    of_any_model = {"weight_decay": config.weight_decay, "seed": config.seed}
     if config.loss == "instance_classifier":
         _check_for_classifier(config)
         rows = build_rows(
@@ -189,7 +189,9 @@ def build_model(config, num_instances):
             seed=config.seed,
         )
         rate = config.row_learning_rate
-        return InstanceClassifier(encoder, rows, loss, rate, *of_any_model)
+        return InstanceClassifier(
+            encoder, rows, loss, row_learning_rate=rate, **of_any_model
+        )
     if config.recent_negatives is not None:
         raise UserError(
             "`recent_negatives` is of --loss=instance_classifier. Received: "
@@ -210,7 +212,9 @@ def build_model(config, num_instances):
             strategy=tf.distribute.get_strategy(),
         ),
     )
-    return NPID(encoder, bank, loss, config.proximal_weight, *of_any_model)
+    return NPID(
+        encoder, bank, loss, proximal_weight=config.proximal_weight, **of_any_model
+    )
 
 
 def _check_batch_norm(config):
@@ -248,12 +252,15 @@ def build_optimizer(config, steps_per_epoch):
         config.schedule,
         config.learning_rate,
         steps_per_epoch,
-        config.epochs,
-        config.decay_epochs,
-        config.warmup_epochs,
+        num_epochs=config.epochs,
+        decay_epochs=config.decay_epochs,
+        warmup_epochs=config.warmup_epochs,
     )
     return optimizers.build_optimizer(
-        config.optimizer, schedule, config.sgd_momentum, config.accumulation_steps
+        config.optimizer,
+        schedule,
+        momentum=config.sgd_momentum,
+        accumulation_steps=config.accumulation_steps,
     )
 
 

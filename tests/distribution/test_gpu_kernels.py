@@ -85,7 +85,8 @@ def test_convolutions_and_optimizers_run_on_a_gpu(precision, optimizer):
         keras.Model(images, keras.layers.MaxPooling2D()(x)), DIM, "mlp", True
     )
     loss = build_loss("nonparametric_softmax", N, 0.07)
-    model = NPID(encoder, MemoryBank(N, DIM), loss, 0.1, 1e-4)
+    bank = MemoryBank(N, DIM)
+    model = NPID(encoder, bank, loss, proximal_weight=0.1, weight_decay=1e-4)
     model.compile(build_optimizer(optimizer, 0.1))
     operations = operations_of_step(model, tf.distribute.get_strategy())
     assert {node.op for node, _ in operations} >= {"Conv2DBackpropFilter", "While"}
@@ -121,7 +122,9 @@ def build_model(loss, kind, row_dtype, num_replicas):
         return InstanceClassifier(encoder, rows, loss, weight_decay=1e-4)
     make_bank = MemoryBank if num_replicas == 1 else ShardedMemoryBank
     bank = make_bank(N, DIM, row_dtype=row_dtype)
-    loss = build_loss(loss, N, 0.07, kind, NEGATIVES, z_decay=0.9)
+    loss = build_loss(
+        loss, N, 0.07, negatives=kind, num_negatives=NEGATIVES, z_decay=0.9
+    )
     return NPID(encoder, bank, loss, proximal_weight=0.1, weight_decay=1e-4)
 
 

@@ -50,7 +50,9 @@ class Classifier(keras.Model):
                 ]
             )  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
-            num_images = replicas.all_reduce_sum(tf.cast(tf.shape(losses)[0], tf.float32))
+            num_images = replicas.all_reduce_sum(
+                tf.cast(tf.shape(losses)[0], tf.float32)
+            )
             objective = tf.reduce_sum(losses) / num_images
             if self.weight_decay:
                 norms = [tf.nn.l2_loss(w.value) for w in self.trainable_variables]
@@ -89,7 +91,12 @@ def train_classifier(
     raises ValueError.
     """
     schedule = build_schedule(
-        "step", learning_rate, steps_per_epoch, epochs, decay_epochs, drop=drop
+        "step",
+        learning_rate,
+        steps_per_epoch,
+        num_epochs=epochs,
+        decay_epochs=decay_epochs,
+        drop=drop,
     )
     with model.distribute_strategy.scope():
         optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=nesterov)
