@@ -98,7 +98,7 @@ class NPID(keras.Model):
     def _train_on(self, images, indices):
         with tf.GradientTape() as tape:
             embeddings = self(images, training=True)  # [batch, dim]
-            losses = self._losses(embeddings, indices, training=True)  # [batch]
+            losses = self._losses_of(embeddings, indices, training=True)  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
             objective = tf.reduce_sum(losses) / steps.global_batch_size(losses)
             objective += self._regularization()
@@ -112,7 +112,7 @@ class NPID(keras.Model):
         self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
     def _test_on(self, images, indices):
-        losses = self._losses(self(images), indices, training=False)
+        losses = self._losses_of(self(images), indices, training=False)
         self.loss_tracker.update_state(batch_checks.nan_where_pixels(losses, images))
 
     def _move_rows(self, embeddings, indices, losses):
@@ -120,7 +120,7 @@ class NPID(keras.Model):
         is_finite = tf.reduce_all(tf.math.is_finite(embeddings), axis=1, keepdims=True)
         self.bank.update(indices, tf.where(is_finite, embeddings, 0.0))
 
-    def _losses(self, embeddings, indices, training):
+    def _losses_of(self, embeddings, indices, training):
         seed = tf.stack([tf.constant(self.seed, tf.int64), self.step.value])
         losses = self.instance_loss(
             embeddings, indices, bank=self.bank, seed=seed, training=training

@@ -2,8 +2,8 @@
 
 `Rows` is storage, replicated or sharded. A bank owns some and moves them: `MemoryBank`
 by averages of embeddings, `LearnedRows` and `RecentRows` by SGD. Losses and checkpoints
-see `Rows`. To add a bank: a file here, with the methods of `MemoryBank`, and its name in
-`keras_calls/parts.py`. To add a placement: a class and a line in `placement.py`.
+see `Rows`. To add a bank: a file here, with the methods of `MemoryBank`, and its name
+in `keras_calls/parts.py`. To add a placement: a class and a line in `placement.py`.
 """
 
 from npid_tf.banks.learned_rows import LearnedRows
