@@ -6,11 +6,11 @@ import os
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from npid_tf.runs.command_line import config_from_flags, define_flags
 
 from npid_tf.checkpoints.position import Position
 from npid_tf.encoders.embed import embed
-from npid_tf.runs import build
-from npid_tf.runs.command_line import config_from_flags, define_flags
+from npid_tf.runs import build, data
 
 BATCH_SIZE = 250
 
@@ -43,15 +43,15 @@ def load_or_embed(workdir, num_vectors, cache):
 
 def _embed_both(workdir, num_vectors):
     config = read_config(workdir)
-    source, held_out = build.build_source(config), build.build_eval_source(config)
+    source, held_out = data.build_source(config), data.build_eval_source(config)
     encoder = build.load_trained(config, source).encoder
     queries = embed(
-        encoder, build.build_eval_dataset(config, held_out), held_out.num_instances
+        encoder, data.build_eval_dataset(config, held_out), held_out.num_instances
     )
     batch_size = min(BATCH_SIZE, source.num_instances)
     per_epoch = source.num_instances // batch_size * batch_size
     epochs = -(-num_vectors // per_epoch)
-    views = build.build_train_dataset(
+    views = data.build_train_dataset(
         dataclasses.replace(config, epochs=epochs, batch_size=batch_size),
         source,
         Position(),

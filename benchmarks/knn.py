@@ -13,11 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from npid_tf.runs.command_line import config_from_flags, define_flags
 
 import measure
 from npid_tf.encoders.embed import embed
-from npid_tf.runs import build
-from npid_tf.runs.command_line import config_from_flags, define_flags
+from npid_tf.runs import build, data
 from npid_tf.search import nearest as search
 
 AT_ONCE = 512  # queries of a dense product: 100 MB of similarities to 50,000 rows
@@ -51,10 +51,10 @@ def embedded(workdir):
     define_flags()
     flags.FLAGS(["knn", f"--flagfile={workdir}/flags.cfg"])
     config = config_from_flags()
-    sources = build.build_source(config), build.build_eval_source(config)
+    sources = data.build_source(config), data.build_eval_source(config)
     encoder = build.load_trained(config, sources[0]).encoder
     return [
-        embed(encoder, build.build_eval_dataset(config, source), source.num_instances)
+        embed(encoder, data.build_eval_dataset(config, source), source.num_instances)
         for source in sources
     ]
 

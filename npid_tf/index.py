@@ -1,132 +1,38 @@
-"""Changes the index of an export: `python -m npid_tf.index add|remove|stats|compact
---export_dir=DIR FILES...`.
+"""Changes the index of an export: `npid index add|remove|stats|compact --export_dir=DIR
+FILES...`, or `python -m npid_tf.index ...`.
 
 The id of an added image is its path as it is written; `remove` takes such ids. Where a
 server has the index open to change it, stop that first, or make the change through it.
 """
 
-import contextlib
-import json
-import os
+import dataclasses
 
-import keras
-
-from npid_tf.data.sources.image_folder import EXTENSIONS
+from npid_tf.command_line.program import run
 from npid_tf.errors import UserError
-from npid_tf.runs.command_line import run
-from npid_tf.saved_models.exported import embed_files, load_encoder
-from npid_tf.search.live.index import LiveIndex
-from npid_tf.search.live.reader import read_contents
+from npid_tf.runs.index_commands import COMMANDS, IndexFlags
 
-AT_ONCE = 64
+GROUPS = {"index": dataclasses.fields(IndexFlags)}
 
 
-def add(export_dir, names):
-    """Embeds image files, and those in folders, and puts them into the index.
-
-    Files of the same path replace what they were. Raises ValueError that names the
-    files that could not be embedded; all others are in the index.
-    """
-    paths = list(dict.fromkeys(path for name in names for path in _images(name)))
-    bad = {}
-    with _opened(export_dir) as index:
-        encoder = load_encoder(export_dir, index.encoder_hash)
-        for some in _with_progress(paths):
-            embeddings, good, some_bad = embed_files(encoder, some)
-            index.upsert(good, embeddings)
-            bad |= some_bad
-        print(f"Added {len(paths) - len(bad)} images; the index holds {len(index)}.")
-    if bad:
-        raise UserError(
-            f"{len(bad)} of {len(paths)} files were not added:\n"
-            + "\n".join(bad.values())
-        )
-
-
-def remove(export_dir, names):
-    """Takes items out of the index. Raises ValueError that names unknown ids."""
-    unknown = []
-    with _opened(export_dir) as index:
-        for some in _with_progress(list(dict.fromkeys(names))):
-            unknown += [name for name in some if name not in index]
-            index.delete(some)
-        print(
-            f"Removed {len(set(names)) - len(unknown)}; the index holds {len(index)}."
-        )
-    if unknown:
-        raise UserError(f"Not in the index: {', '.join(unknown)}.")
-
-
-def stats(export_dir, names):
-    """Prints what the index holds and how it searches, as JSON."""
-    _check_none(names, "stats")
-    contents = read_contents(os.path.join(export_dir, "index"))
-    print(json.dumps(contents.stats(), indent=1))
-
-
-def compact(export_dir, names):
-    """Builds a new index of all items, so that none is searched one by one."""
-    _check_none(names, "compact")
-    with _opened(export_dir) as index:
-        print(f"Building an index of {len(index)} items.")
-        index.compact()
-        print(json.dumps(index.stats(), indent=1))
-
-
-COMMANDS = {"add": add, "remove": remove, "stats": stats, "compact": compact}
-
-
-@contextlib.contextmanager
-def _opened(export_dir):
-    with contextlib.closing(LiveIndex(os.path.join(export_dir, "index"))) as index:
-        yield index
-        index.wait()  # Closing would undo what many changes have started.
-
-
-def _with_progress(names):
-    """Some of the names at a time, with a bar that shows how far it is."""
-    bar = keras.utils.Progbar(len(names), unit_name="item")
-    for start in range(0, len(names), AT_ONCE):
-        some = names[start : start + AT_ONCE]
-        yield some
-        bar.add(len(some))
-
-
-def _images(path):
-    """The path itself, or the images in the folder that it is."""
-    if not os.path.isdir(path):
-        return [path]
-    return sorted(
-        os.path.join(root, name)
-        for root, _, names in os.walk(path)
-        for name in names
-        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-    )
-
-
-def _check_none(names, command):
-    if names:
-        raise UserError(f"`{command}` takes no files. Received: {' '.join(names)}.")
-
-
-def main(config, arguments):
-    command, *names = arguments or [None]
+def main(given):
+    flags = given.flags(IndexFlags)
+    command, *names = given.arguments or [None]
     if command not in COMMANDS:
         raise UserError(
-            f"Unknown command {command!r}. Known: {', '.join(COMMANDS)}, as in `python "
-            "-m npid_tf.index add --export_dir=DIR FILES`."
+            f"Unknown command {command!r}. Known: {', '.join(COMMANDS)}, as in `npid "
+            "index add --export_dir=DIR FILES`."
         )
-    if config.export_dir is None:
-        raise UserError("Of which export? Pass --export_dir=DIR.")
-    if config.engine != "scann":
+    if flags.export_dir is None:
+        raise UserError("`export_dir` is required. Pass --export_dir=DIR.")
+    if flags.engine != "scann":
         raise UserError(
             "This changes the index in the folder of an export. Change the one in "
-            f"Milvus through the server. Received: --engine={config.engine}."
+            f"Milvus through the server. Received: --engine={flags.engine}."
         )
     if command in ("add", "remove") and not names:
-        raise UserError(f"What to {command}? Pass files after the flags.")
-    COMMANDS[command](config.export_dir, names)
+        raise UserError(f"`{command}` needs files. Pass them after the flags.")
+    COMMANDS[command](flags.export_dir, names)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, GROUPS)

@@ -1,6 +1,5 @@
 """What all tests share: two logical CPU devices, CIFAR-10 if there, a tiny run."""
 
-import dataclasses
 import os
 import pathlib
 import sys
@@ -10,13 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import pytest
 import tensorflow as tf
-from absl import flags, logging
-from absl.testing import flagsaver
+from absl import logging
 
-from npid_tf.export import export
-from npid_tf.runs.command_line import config_from_flags, define_flags
-from npid_tf.runs.config import Config
-from npid_tf.train import train
+from npid_tf.runs.export import ExportFlags, export
+from npid_tf.runs.train import train
+from npid_tf.runs.train_flags import TrainFlags
 
 # Before anything else touches the devices: strategies are tested on two of them.
 tf.config.set_logical_device_configuration(
@@ -48,8 +45,8 @@ def cifar10_dir():
 
 @pytest.fixture(scope="session")
 def trained_workdir(tmp_path_factory):
-    """The Config of a tiny run on 256 digits, trained for an epoch."""
-    config = Config(
+    """The flags of a tiny run on 256 digits, trained for an epoch."""
+    config = TrainFlags(
         workdir=str(tmp_path_factory.mktemp("run") / "digits"),
         split="train[:256]",
         image_size=8,
@@ -66,11 +63,11 @@ def trained_workdir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(trained_workdir, tmp_path_factory):
-    """The Config of that run, exported to its export_dir. Copy what you change."""
-    directory = tmp_path_factory.mktemp("exported")
-    config = dataclasses.replace(trained_workdir, export_dir=str(directory / "it"))
-    export(config)
-    return config
+    """The `ExportFlags` that run was exported with. Copy what you change."""
+    directory = str(tmp_path_factory.mktemp("exported") / "it")
+    flags = ExportFlags(export_dir=directory, k=(5, 10))
+    export(trained_workdir, flags)
+    return flags
 
 
 @pytest.fixture(scope="session")
@@ -81,24 +78,3 @@ def milvus_lite():
     logging.get_absl_handler().python_handler.stream = sys.__stderr__
     for name in ("pymilvus", "milvus_lite"):
         pytest.importorskip(name, reason="The extra is missing: npid_tf[milvus]")
-
-
-@pytest.fixture
-def no_flags():
-    """Leaves no flags behind, so that they can be defined again."""
-    yield
-    for field in dataclasses.fields(Config):
-        delattr(flags.FLAGS, field.name)
-
-
-@pytest.fixture
-def parse(no_flags):
-    """Parses command-line arguments to a Config, as every program does."""
-    define_flags()
-
-    def parse_arguments(*arguments):
-        with flagsaver.flagsaver():
-            flags.FLAGS(["program", *arguments])
-            return config_from_flags()
-
-    return parse_arguments

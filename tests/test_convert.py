@@ -9,7 +9,8 @@ import pytest
 from npid_tf.checkpoints.files import list_checkpoints
 from npid_tf.convert import is_bank_of, main
 from npid_tf.encoders.embed import embed
-from npid_tf.runs import build
+from npid_tf.runs import build, data
+from npid_tf.runs.workdir import checkpoint_directory
 from npid_tf.train import train
 from npid_tf.weights.encoder_arrays import read_encoder
 from npid_tf.weights.files import read_file
@@ -18,9 +19,9 @@ from tests.support.torch_pickles import Call, write_legacy
 
 def embeddings_of(config):
     """The trained encoder's, and its bank."""
-    source = build.build_source(config)
+    source = data.build_source(config)
     model = build.load_trained(config, source)
-    dataset = build.build_eval_dataset(config, source)
+    dataset = data.build_eval_dataset(config, source)
     return embed(model.encoder, dataset, source.num_instances), model.bank.numpy()
 
 
@@ -93,7 +94,7 @@ def test_training_goes_on_from_converted_weights(written, into, parse):
     main(config, [])
     run = flags_of(config, parse)
     model = train(run)  # One epoch.
-    assert int(os.path.basename(list_checkpoints(build.checkpoint_directory(run))[-1]))
+    assert int(os.path.basename(list_checkpoints(checkpoint_directory(run))[-1]))
     moved = [
         np.abs(array - written[1][name]).mean() / np.abs(array).mean()
         for name, array in read_encoder(model.encoder).items()
@@ -112,7 +113,7 @@ def test_the_authors_bank_and_settings_are_taken(written, into, parse, tmp_path)
     main(config, [])
     run = flags_of(config, parse)
     assert (run.temperature, run.bank_momentum) == (0.25, 0.75)
-    model = build.load_trained(run, build.build_source(run))
+    model = build.load_trained(run, data.build_source(run))
     np.testing.assert_allclose(model.bank.numpy(), bank, atol=1e-6)
     assert model.bank.momentum == 0.75
     assert model.instance_loss.z.numpy() == 12345
@@ -120,9 +121,9 @@ def test_the_authors_bank_and_settings_are_taken(written, into, parse, tmp_path)
 
 def test_a_bank_of_other_images_is_not_taken(written, capsys):
     config, _ = written
-    source = build.build_source(config)
+    source = data.build_source(config)
     encoder = build.load_trained(config, source).encoder
-    dataset = build.build_eval_dataset(config, source)
+    dataset = data.build_eval_dataset(config, source)
     own = embed(encoder, dataset, 256)
     assert is_bank_of(own, encoder, dataset, 256)
     assert not is_bank_of(None, encoder, dataset, 256)
@@ -145,7 +146,7 @@ def test_an_unset_array_ends_it_and_nothing_is_written(written, into, tmp_path, 
     lines = capsys.readouterr().out.splitlines()
     assert "  layer1.0.extra" in lines
     assert "  layer1.0.conv1.weight [4, 4, 3, 3]: not in the file" in lines
-    assert list_checkpoints(build.checkpoint_directory(config)) == []
+    assert list_checkpoints(checkpoint_directory(config)) == []
 
 
 def test_a_run_is_not_overwritten(written, trained_workdir):

@@ -14,9 +14,20 @@ import tempfile
 import numpy as np
 import pytest
 
-from npid_tf.evaluate import main, results_name, table_lines, write_results
-from npid_tf.runs import build
+from npid_tf import evaluate
+from npid_tf.command_line.given import parse
+from npid_tf.errors import UserError
+from npid_tf.evaluate import main, protocol_of
+from npid_tf.protocols import PROTOCOLS
+from npid_tf.protocols.knn import KnnFlags
+from npid_tf.protocols.labelled import LayerFlags
+from npid_tf.protocols.linear_heads import LinearHeadsFlags
+from npid_tf.protocols.low_shot import LowShotFlags
+from npid_tf.protocols.results import results_name, table_lines, write_results
+from npid_tf.runs import build, data
+from tests.support.given import given
 
+KNN = KnnFlags(k=(5, 10))
 FEATURES = [
     "bank as trained",
     "refreshed embeddings",
@@ -36,12 +47,12 @@ def config(trained_workdir):
 def evaluated(config):
     """A model as trained, its variables before it was evaluated, and what was
     printed."""
-    model = build.load_trained(config, build.build_source(config))
+    model = build.load_trained(config, data.build_source(config))
     before = [variable.numpy() for variable in model.variables]
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(build, "load_trained", lambda *arguments: model)
-        main(config, [])
+        main(given(workdir=config.workdir, eval_split=config.eval_split))
     return model, before, printed.getvalue()
 
 
@@ -52,7 +63,9 @@ def test_the_results_hold_every_feature_and_k(config, evaluated):
     assert sorted(os.listdir(directory)) == ["knn.json", "knn.md"]
     assert results["dataset"] == "digits"
     assert results["checkpoint"] == "000000004"  # 256 images in batches of 64
-    assert results["settings"] == json.loads(json.dumps(config.told()))
+    assert results["settings"] == json.loads(
+        json.dumps({**config.told(), **KNN.told()})
+    )
     assert results["versions"].keys() == {"tensorflow", "keras", "scikit-learn"}
     rows = results["rows"]
     assert [(row["feature"], row["k"]) for row in rows] == [
@@ -89,7 +102,7 @@ def test_the_table_is_written_as_well(config, evaluated):
 
 def test_a_protocol_of_mmselfsups_page_has_its_table_first():
     rows = [{"layer": "conv4", "top1": 0.5}, {"layer": "conv5", "top1": 2.5e-5}]
-    assert table_lines("svm", rows) == [
+    assert table_lines(PROTOCOLS["svm"], rows) == [
         "| Best Layer | SVM   |",
         "| ---------- | ----- |",
         "| conv4      | 50.00 |",
@@ -109,9 +122,10 @@ def test_evaluation_changes_neither_bank_nor_weights(evaluated):
 
 def test_results_replace_earlier_ones_whole(config, tmp_path):
     config = dataclasses.replace(config, workdir=str(tmp_path))
-    path = write_results(config, [{"feature": "raw pixels", "k": 1, "top1": 0.25}])
+    rows = [{"feature": "raw pixels", "k": 1, "top1": 0.25}]
+    path = write_results(config, PROTOCOLS["knn"], KNN, rows)
     with pytest.raises(TypeError):
-        write_results(config, [{"feature": object()}])
+        write_results(config, PROTOCOLS["knn"], KNN, [{"feature": object()}])
     with open(path, encoding="utf-8") as file:
         assert json.load(file)["rows"] == [
             {"feature": "raw pixels", "k": 1, "top1": 0.25}
@@ -120,9 +134,10 @@ def test_results_replace_earlier_ones_whole(config, tmp_path):
 
 def test_presets_keep_their_results_beside_each_other(config, tmp_path):
     for number, preset in enumerate((None, "paper", "mmselfsup")):
-        changed = {"workdir": str(tmp_path), "knn_preset": preset}
+        changed = dataclasses.replace(config, workdir=str(tmp_path))
+        flags = KnnFlags(knn_preset=preset)
         rows = [{"feature": "bank", "k": 1, "top1": number / 4}]
-        write_results(dataclasses.replace(config, **changed), rows)
+        write_results(changed, PROTOCOLS["knn"], flags, rows)
     scores = {
         path.name: json.loads(path.read_text())["rows"][0]["top1"]
         for path in (tmp_path / "evaluation").glob("*.json")
@@ -133,27 +148,50 @@ def test_presets_keep_their_results_beside_each_other(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "name"),
+    ("protocol", "flags", "name"),
     [
-        ({"protocol": "linear"}, "linear_multihead"),
-        ({"protocol": "linear", "linear_preset": "avgpool"}, "linear_avgpool"),
-        ({"protocol": "lowshot", "lowshot_cost": "test"}, "lowshot_test"),
-        ({"protocol": "svm", "knn_preset": "paper"}, "svm"),
+        ("linear_heads", LinearHeadsFlags(), "linear_heads_multihead"),
+        (
+            "linear_heads",
+            LinearHeadsFlags(linear_preset="avgpool"),
+            "linear_heads_avgpool",
+        ),
+        ("low_shot", LowShotFlags(low_shot_cost="test"), "low_shot_test"),
+        ("svm", LayerFlags(), "svm"),
     ],
 )
-def test_only_the_preset_of_the_protocol_is_in_the_name(config, changed, name):
-    assert results_name(dataclasses.replace(config, **changed)) == name
+def test_only_the_preset_of_the_protocol_is_in_the_name(protocol, flags, name):
+    assert results_name(PROTOCOLS[protocol], flags) == name
 
 
 def test_an_unknown_protocol_is_refused_with_the_known_ones(config):
-    config = dataclasses.replace(config, protocol="typo")
-    with pytest.raises(ValueError, match=r"Unknown protocol 'typo'. Known: knn"):
-        main(config, [])
+    with pytest.raises(UserError, match=r"Unknown protocol 'typo'. Known: knn"):
+        main(given(workdir=config.workdir, protocol="typo"))
+
+
+@pytest.mark.parametrize("name", ["linear_cached", "linear", "lowshot"])
+def test_the_former_names_of_protocols_are_understood(name):
+    protocol, _ = protocol_of(given(protocol=name), {})
+    expected = {
+        "linear_cached": "linear_probe",
+        "linear": "linear_heads",
+        "lowshot": "low_shot",
+    }
+    assert protocol.name == expected[name]
+
+
+def test_a_flag_of_another_protocol_is_refused_on_the_line_and_not_in_a_file():
+    words = ["--protocol=knn", "--layers=conv1"]
+    fields = [field for some in evaluate.GROUPS.values() for field in some]
+    with pytest.raises(UserError, match=r"`layers` .*svm.*Received: --protocol=knn"):
+        protocol_of(parse(words, fields), {})
+    in_a_file = dataclasses.replace(parse(words, fields), on_line=frozenset())
+    assert protocol_of(in_a_file, {})[0].name == "knn"
 
 
 def test_bare_arguments_are_refused(config):
     with pytest.raises(ValueError, match=r"Unexpected arguments: file.png"):
-        main(config, ["file.png"])
+        main(given(workdir=config.workdir, arguments=["file.png"]))
 
 
 @pytest.mark.slow

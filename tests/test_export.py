@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.export import export, main
-from npid_tf.runs import build
-from npid_tf.saved_models.saved_model import encoder_hash
+from npid_tf.runs import build, data
 from npid_tf.search.live.index import LiveIndex
 
 pytest.importorskip("scann")
@@ -23,8 +23,8 @@ pytest.importorskip("scann")
 @pytest.fixture(scope="module")
 def model_and_images(trained_workdir):
     """NPID as trained, and its training images, uint8 [256, 8, 8, 3]."""
-    source = build.build_source(trained_workdir)
-    dataset = build.build_eval_dataset(trained_workdir, source)
+    source = data.build_source(trained_workdir)
+    dataset = data.build_eval_dataset(trained_workdir, source)
     images = np.concatenate([images for images, _ in dataset])
     return build.load_trained(trained_workdir, source), images
 
@@ -50,7 +50,7 @@ def test_the_manifest_tells_what_the_index_holds(exported, model_and_images):
     assert manifest["data"]["split"] == "train[:256]"
     with open(os.path.join(directory, "ids.json"), encoding="utf-8") as file:
         ids = json.load(file)
-    labels = build.build_source(exported).labels
+    labels = data.build_source(exported).labels
     assert ids["ids"] is None  # They are the row numbers.
     assert ids["labels"]["classes"] == [str(digit) for digit in range(10)]
     assert ids["labels"]["numbers"] == labels.tolist()

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from npid_tf.runs.command_line import run
 
 from npid_tf.index import main
-from npid_tf.runs.command_line import run
 from npid_tf.search.__main__ import search
 from npid_tf.search.live.index import LiveIndex
 

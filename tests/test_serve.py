@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.serve import main, serve
 
 
@@ -35,11 +35,11 @@ def test_it_serves_until_sigterm_and_ends_well(exported):
 
 def test_without_an_export_it_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="--export_dir"):
-        serve(Config())
+        serve(TrainFlags())
     with pytest.raises(ValueError, match=r"No encoder in .* Make one with"):
-        serve(Config(export_dir=str(tmp_path)))
+        serve(TrainFlags(export_dir=str(tmp_path)))
     with pytest.raises(ValueError, match="Unexpected arguments: x"):
-        main(Config(), ["x"])
+        main(TrainFlags(), ["x"])
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch, tmp_path):
@@ -47,7 +47,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch, tmp_path):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r"npid_tf\[serving\]"):
-        serve(Config(export_dir=str(tmp_path)))
+        serve(TrainFlags(export_dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_without_the_extra_the_error_names_it(monkeypatch, tmp_path):
 )
 def test_bounds_that_allow_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Config(**wrong)
+        TrainFlags(**wrong)

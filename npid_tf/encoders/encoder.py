@@ -1,6 +1,9 @@
 """The encoder f_theta: images -> backbone -> features -> head -> unit embedding."""
 
+import hashlib
+
 import keras
+import numpy as np
 
 from npid_tf.backbones.resnet import batch_norm
 from npid_tf.checks.arguments import one_of, whole_number
@@ -86,6 +89,14 @@ def with_features(encoder):
     """A model sharing `encoder`'s weights that returns (features, embeddings)."""
     features = encoder.get_layer("features").output
     return keras.Model(encoder.input, (features, encoder.output))
+
+
+def encoder_hash(encoder):
+    """Tells encoders apart: SHA-256 of all weights, in the order of the layers."""
+    digest = hashlib.sha256()
+    for variable in encoder.weights:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()
 
 
 def _linear(features, embedding_dim):

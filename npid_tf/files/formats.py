@@ -14,6 +14,8 @@ FORMATS = {
     "index": 1,
     "live index": 1,
     "features": 1,
+    "run": 1,
+    "embeddings": 1,
     "collection in Milvus": 1,
 }
 

@@ -1,5 +1,6 @@
 """Fine-tuning on a few percent of the labels, beside the same network from scratch."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -7,10 +8,12 @@ import os
 
 import keras
 
+from npid_tf.command_line.fields import flag
 from npid_tf.data.augmentation.augment import build_augmentation
 from npid_tf.data.pipeline import make_train_dataset
 from npid_tf.data.sources.subset import subset
 from npid_tf.distribution.strategies import build_local_strategy
+from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.errors import UserError
 from npid_tf.evaluation.accuracy import network_accuracy
 from npid_tf.evaluation.classifiers.classifier import (
@@ -28,9 +31,9 @@ from npid_tf.evaluation.classifiers.fine_tune import (
 )
 from npid_tf.evaluation.classifiers.linear_heads import scaled_epochs
 from npid_tf.files.whole_files import write_whole
-from npid_tf.protocols.labelled import count_classes, labelled_sources
-from npid_tf.runs import build
-from npid_tf.saved_models.saved_model import encoder_hash
+from npid_tf.protocols.labelled import LabelledFlags, count_classes, labelled_sources
+from npid_tf.protocols.protocol import Protocol
+from npid_tf.runs import build, data
 
 STARTS = {
     "pre-trained": build.load_trained_encoder,
@@ -38,35 +41,56 @@ STARTS = {
 }
 
 
-def evaluate_semi_supervised(config):
+@dataclasses.dataclass(frozen=True)
+class FineTuneFlags(LabelledFlags):
+    """How many labels, and how the network is fine-tuned with them."""
+
+    label_percents: tuple[int, ...] = flag(
+        (1, 2, 4, 10, 20), "Labels in percent of the images", at_least=1
+    )
+    fine_tune_rates: tuple[float, ...] = flag(
+        (0.1, 0.01, 0.001), "Learning rates per 256 images", above=0
+    )
+    head_multipliers: tuple[int, ...] = flag(
+        (1, 10, 100), "How much faster the new layer learns", at_least=1
+    )
+    probe_epochs: int | None = flag(
+        None, "Epochs; None: the published number", at_least=1
+    )
+    probe_batch_size: int = flag(256, "Images in a step", at_least=1)
+
+
+def evaluate_fine_tune(config, flags):
     """A row for each part of the labels, start, learning rate and head multiplier.
 
     The subsets are written to WORKDIR/semi_supervised, and every row to `runs` there
     when it is done: rows of the same encoders, images and flags are not made again.
     Raises ValueError where labels, images to judge by or a checkpoint are missing.
     """
-    for percent in config.label_percents:
+    for percent in flags.label_percents:
         if percent > 100:
             raise UserError(
                 f"`label_percents` must be at most 100. Received: {percent}."
             )
-    source, eval_source = labelled_sources(config)
+    source, eval_source = labelled_sources(config, flags, "fine_tune")
     num_classes = count_classes(source, eval_source)
     hashes = {start: encoder_hash(make(config)) for start, make in STARTS.items()}
     rows = []
-    for percent in config.label_percents:
+    for percent in flags.label_percents:
         indices = balanced_subset(source.labels, percent, config.seed)
         _write_subset(config.workdir, percent, indices)
         labelled = subset(source, indices)
         for start, learning_rate, multiplier in itertools.product(
-            STARTS, config.fine_tune_rates, config.head_multipliers
+            STARTS, flags.fine_tune_rates, flags.head_multipliers
         ):
             name = (
                 f"{percent} % of the labels ({len(indices)} images), {start}, learning "
                 f"rate {learning_rate:g} per 256 images, times {multiplier} for the "
                 "new layer"
             )
-            path = _row_path(config, labelled, eval_source, start, hashes[start], name)
+            path = _row_path(
+                config, flags, labelled, eval_source, start, hashes[start], name
+            )
             if os.path.exists(path):
                 print(f"{name}: done before, {path}")
                 with open(path, encoding="utf-8") as file:
@@ -80,7 +104,7 @@ def evaluate_semi_supervised(config):
                 "lr_per_256": learning_rate,
                 "head_multiplier": multiplier,
                 **_fine_tune(
-                    config, labelled, eval_source, num_classes, start,
+                    config, flags, labelled, eval_source, num_classes, start,
                     learning_rate, multiplier, weight_decay(percent),
                 ),
             }  # fmt: skip
@@ -89,7 +113,7 @@ def evaluate_semi_supervised(config):
     return rows
 
 
-def _row_path(config, source, eval_source, start, start_hash, name):
+def _row_path(config, flags, source, eval_source, start, start_hash, name):
     """Where the row is kept that all of these determine."""
     key = {
         "run": name,
@@ -97,8 +121,8 @@ def _row_path(config, source, eval_source, start, start_hash, name):
         "backbone": config.backbone,
         "learned": source.fingerprint,
         "judged": eval_source.fingerprint,
-        "epochs": config.probe_epochs,
-        "batch_size": config.probe_batch_size,
+        "epochs": flags.probe_epochs,
+        "batch_size": flags.probe_batch_size,
         "image_size": config.image_size,
         "crop_fraction": config.crop_fraction,
         "precision": config.precision,
@@ -110,11 +134,19 @@ def _row_path(config, source, eval_source, start, start_hash, name):
 
 
 def _fine_tune(
-    config, source, eval_source, num_classes, start, learning_rate, multiplier, decay
+    config,
+    flags,
+    source,
+    eval_source,
+    num_classes,
+    start,
+    learning_rate,
+    multiplier,
+    decay,
 ):
     """Trains and returns what is to be reported of it."""
-    epochs = config.probe_epochs or EPOCHS
-    batch_size = min(config.probe_batch_size, source.num_instances)
+    epochs = flags.probe_epochs or EPOCHS
+    batch_size = min(flags.probe_batch_size, source.num_instances)
     steps = source.num_instances // batch_size
     dataset = make_train_dataset(
         source,
@@ -140,7 +172,7 @@ def _fine_tune(
         nesterov=False,
     )
     ((top1, top5),) = network_accuracy(
-        network, build.build_eval_dataset(config, eval_source), eval_source.labels
+        network, data.build_eval_dataset(config, eval_source), eval_source.labels
     )
     return {
         "lr": learning_rate * batch_size / 256,
@@ -157,7 +189,7 @@ def _write_subset(workdir, percent, indices):
     write_whole(path, "".join(f"{index}\n" for index in indices))
 
 
-def page(rows):
+def published(rows):
     """The best run of each start, chosen on the test images as the original does."""
     table = []
     for labels in dict.fromkeys(row["labels"] for row in rows):
@@ -175,3 +207,6 @@ def page(rows):
             }
         )
     return table
+
+
+PROTOCOL = Protocol("fine_tune", evaluate_fine_tune, FineTuneFlags, published)

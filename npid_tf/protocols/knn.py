@@ -1,14 +1,18 @@
 """kNN accuracy of the embeddings, as in the paper's tables."""
 
+import dataclasses
+
 import tensorflow as tf
 
+from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.data.sources.source import with_classes_of
 from npid_tf.distribution.strategies import build_local_strategy
 from npid_tf.encoders.embed import embed
 from npid_tf.errors import UserError
 from npid_tf.evaluation.knn import MISSING_LABELS, knn_accuracy
 from npid_tf.protocols.embeddings import embed_all, unit
-from npid_tf.runs import build
+from npid_tf.protocols.protocol import Protocol
+from npid_tf.runs import build, data
 
 # Above this many bytes as float32, pixels are not compared with the embeddings.
 PIXEL_BYTES = 2 << 30
@@ -22,7 +26,18 @@ PRESETS = {
 }
 
 
-def evaluate_knn(config):
+@dataclasses.dataclass(frozen=True)
+class KnnFlags(Flags):
+    """Which neighbors vote, and how."""
+
+    k: tuple[int, ...] = flag((10, 20, 100, 200), "Neighbors that vote", at_least=1)
+    knn_temperature: float = flag(0.1, "Votes count exp(similarity / this)", above=0)
+    knn_preset: str | None = choice(
+        PRESETS, None, "kNN as published; None: all features, --k"
+    )
+
+
+def evaluate_knn(config, flags):
     """kNN accuracy of every feature the encoder offers, and of two baselines.
 
     With a preset, that of its feature, k and temperature alone.
@@ -31,8 +46,8 @@ def evaluate_knn(config):
     first row of a feature whose k is 1 is its nearest-neighbor accuracy.
     Raises ValueError where labels, images to classify or a checkpoint are missing.
     """
-    source = build.build_source(config)
-    eval_source = build.build_eval_source(config)
+    source = data.build_source(config)
+    eval_source = data.build_eval_source(config)
     if eval_source is None:
         raise UserError(
             "kNN needs labelled images to classify. Pass --eval_split (a split of "
@@ -41,7 +56,7 @@ def evaluate_knn(config):
     if source.labels is None or eval_source.labels is None:
         raise UserError(MISSING_LABELS)
     eval_source = with_classes_of(source, eval_source)
-    only, k_values, temperature = _chosen(config)
+    only, k_values, temperature = _chosen(flags)
     if k_values[-1] > source.num_instances:
         raise UserError(
             f"`k` must be at most the {source.num_instances} training images. "
@@ -94,7 +109,7 @@ def evaluate_knn(config):
     return rows
 
 
-def page(rows):
+def published(rows):
     """MMSelfSup's table: a column for each k, top-1 in percent."""
     table = {}
     for row in rows:
@@ -103,24 +118,23 @@ def page(rows):
     return list(table.values())
 
 
-def _chosen(config):
+def _chosen(flags):
     """(feature or None for all, k values, temperature) of the preset or the flags."""
-    if config.knn_preset is None:
-        return None, sorted({1, *config.k}), config.knn_temperature
-    if config.knn_preset not in PRESETS:
-        raise UserError(
-            f"Unknown knn_preset {config.knn_preset!r}. Known: {', '.join(PRESETS)}."
-        )
-    return PRESETS[config.knn_preset]
+    if flags.knn_preset is None:
+        return None, sorted({1, *flags.k}), flags.knn_temperature
+    return PRESETS[flags.knn_preset]
 
 
 def _pixels(config, source):
     """float32 [num_instances, height x width x 3]."""
-    data = build.build_eval_dataset(config, source)
+    dataset = data.build_eval_dataset(config, source)
     return embed(
         lambda images, training: tf.reshape(
             tf.cast(images, tf.float32), [tf.shape(images)[0], -1]
         ),
-        data,
+        dataset,
         source.num_instances,
     )
+
+
+PROTOCOL = Protocol("knn", evaluate_knn, KnnFlags, published, variant="knn_preset")

@@ -1,18 +1,20 @@
 """What the protocols that learn from labels start with: images, encoder, vectors."""
 
 import atexit
+import dataclasses
 import functools
 import os
 import shutil
 import tempfile
 
+from npid_tf.command_line.fields import Flags, flag
 from npid_tf.data.sources.source import with_classes_of
+from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.errors import UserError
 from npid_tf.evaluation.features import cached_features, feature_directory
 from npid_tf.evaluation.layers import with_layers
 from npid_tf.files.run_lock import in_turn
-from npid_tf.runs import build
-from npid_tf.saved_models.saved_model import encoder_hash
+from npid_tf.runs import data
 
 MISSING_LABELS = (
     "--protocol={} needs labels of the images it learns from (--labelled_dataset and "
@@ -22,19 +24,43 @@ MISSING_LABELS = (
 )
 
 
-def labelled_sources(config):
+@dataclasses.dataclass(frozen=True)
+class LabelledFlags(Flags):
+    """The labelled images that a protocol learns from."""
+
+    labelled_dataset: str | None = flag(
+        None, "Labelled images to learn from; None: those of --dataset", path=True
+    )
+    labelled_split: str | None = flag(None, "Split of the images to learn from")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerFlags(LabelledFlags):
+    """The same, and the layers whose vectors are learned from."""
+
+    layers: tuple[str, ...] = flag(
+        ("features",),
+        "Layers to learn from: conv1 to conv5, features (what the head projects), "
+        "embedding",
+    )
+
+
+def labelled_sources(config, flags, protocol):
     """The images to learn from and those to judge by: two sources with labels.
 
     Raises ValueError where a flag names none, or where a class to judge by has a name
     that none to learn from has.
     """
-    return _sources(config, lambda source: source.labels is not None)
+    return _sources(config, flags, protocol, lambda source: source.labels is not None)
 
 
-def labelled_targets(config):
+def labelled_targets(config, flags, protocol):
     """The same, where both sources may have `targets` instead of labels."""
     source, eval_source = _sources(
-        config, lambda source: source.labels is not None or source.targets is not None
+        config,
+        flags,
+        protocol,
+        lambda source: source.labels is not None or source.targets is not None,
     )
     if (source.targets is None) != (eval_source.targets is None):
         raise UserError(
@@ -44,12 +70,19 @@ def labelled_targets(config):
     return source, eval_source
 
 
-def _sources(config, is_labelled):
-    source = build.build_labelled_source(config)
-    eval_source = build.build_eval_source(config)
+def _sources(config, flags, protocol, is_labelled):
+    source = _source_to_learn(config, flags)
+    eval_source = data.build_eval_source(config)
     if eval_source is None or not is_labelled(source) or not is_labelled(eval_source):
-        raise UserError(MISSING_LABELS.format(config.protocol))
+        raise UserError(MISSING_LABELS.format(protocol))
     return source, with_classes_of(source, eval_source)
+
+
+def _source_to_learn(config, flags):
+    if flags.labelled_dataset is None and flags.labelled_split is None:
+        return data.build_source(config)
+    dataset = flags.labelled_dataset or config.dataset
+    return data.load(dataset, flags.labelled_split or "train", config)
 
 
 def count_classes(source, eval_source):
@@ -78,7 +111,7 @@ def layer_vectors(config, encoder, source, names):
             directory,
             names,
             lambda missing: with_layers(encoder, missing),
-            lambda first: build.build_eval_dataset(config, source, first),
+            lambda first: data.build_eval_dataset(config, source, first),
             source.num_instances,
         )
 

@@ -5,9 +5,13 @@ The multi-head presets' images are random crops (torchvision's), mirrored and, f
 of MMSelfSup takes crops of 224 out of 256 pixels instead.
 """
 
+import dataclasses
+
+from npid_tf.command_line.fields import choice, flag
 from npid_tf.data.augmentation.augment import build_augmentation
 from npid_tf.data.pipeline import make_train_dataset, steps_per_epoch
 from npid_tf.distribution.strategies import build_local_strategy
+from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.evaluation.accuracy import network_accuracy
 from npid_tf.evaluation.classifiers.classifier import (
     Classifier,
@@ -15,25 +19,37 @@ from npid_tf.evaluation.classifiers.classifier import (
     with_labels,
 )
 from npid_tf.evaluation.classifiers.linear_heads import (
+    PRESETS,
     build_heads,
     get_preset,
     scaled_epochs,
 )
-from npid_tf.protocols.labelled import count_classes, labelled_sources
-from npid_tf.runs import build
-from npid_tf.saved_models.saved_model import encoder_hash
+from npid_tf.protocols.labelled import LabelledFlags, count_classes, labelled_sources
+from npid_tf.protocols.protocol import Protocol
+from npid_tf.runs import build, data
 
 
-def evaluate_linear(config):
+@dataclasses.dataclass(frozen=True)
+class LinearHeadsFlags(LabelledFlags):
+    """How the classifiers are trained."""
+
+    linear_preset: str = choice(PRESETS, "multihead", "A published setting")
+    probe_epochs: int | None = flag(
+        None, "Epochs; None: the published number", at_least=1
+    )
+    probe_batch_size: int = flag(256, "Images in a step", at_least=1)
+
+
+def evaluate_linear_heads(config, flags):
     """Accuracy of a linear classifier on each layer of --linear_preset.
 
     Raises ValueError where labels, images to judge by or a checkpoint are missing, or
     where training diverges.
     """
-    preset = get_preset(config.linear_preset)
-    source, eval_source = labelled_sources(config)
-    epochs = config.probe_epochs or preset.epochs
-    batch_size = min(config.probe_batch_size, source.num_instances)
+    preset = get_preset(flags.linear_preset)
+    source, eval_source = labelled_sources(config, flags, "linear_heads")
+    epochs = flags.probe_epochs or preset.epochs
+    batch_size = min(flags.probe_batch_size, source.num_instances)
     learning_rate = preset.learning_rate * batch_size / 256
     steps = steps_per_epoch(source.num_instances, batch_size)
     dataset = make_train_dataset(
@@ -71,12 +87,12 @@ def evaluate_linear(config):
     if encoder_hash(encoder) != before:
         raise RuntimeError("The frozen encoder changed while its heads were trained.")
     accuracies = network_accuracy(
-        network, build.build_eval_dataset(config, eval_source), eval_source.labels
+        network, data.build_eval_dataset(config, eval_source), eval_source.labels
     )
     heads = [network.get_layer(f"{layer}_scores") for layer in preset.layers]
     return [
         {
-            "preset": config.linear_preset,
+            "preset": flags.linear_preset,
             "layer": layer,
             "dim": head.kernel.shape[0],
             "lr_per_256": preset.learning_rate,
@@ -92,7 +108,16 @@ def evaluate_linear(config):
     ]
 
 
-def page(rows):
+def published(rows):
     """MMSelfSup's table: a column a layer, top-1 in percent."""
     names = {"features": "AvgPool", **{f"conv{i}": f"Feature{i}" for i in range(1, 6)}}
     return [{names[row["layer"]]: f"{100 * row['top1']:.2f}" for row in rows}]
+
+
+PROTOCOL = Protocol(
+    "linear_heads",
+    evaluate_linear_heads,
+    LinearHeadsFlags,
+    published,
+    variant="linear_preset",
+)

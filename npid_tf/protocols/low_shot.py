@@ -1,7 +1,12 @@
 """SVMs that learn from k labelled images of each class."""
 
+import dataclasses
+
+from npid_tf.command_line.fields import choice, flag
 from npid_tf.evaluation.classifiers.low_shot import low_shot
 from npid_tf.evaluation.classifiers.svm import unit
+from npid_tf.protocols.labelled import LayerFlags
+from npid_tf.protocols.protocol import Protocol
 from npid_tf.protocols.svm import svm_data
 
 COST_BY = {
@@ -10,22 +15,34 @@ COST_BY = {
 }
 
 
-def evaluate_lowshot(config):
+@dataclasses.dataclass(frozen=True)
+class LowShotFlags(LayerFlags):
+    """How many labelled images the SVMs learn from, and how their cost is chosen."""
+
+    shots: tuple[int, ...] = flag(
+        (1, 2, 4, 8, 16, 32, 64, 96), "Labelled images of a class", at_least=1
+    )
+    low_shot_cost: str = choice(
+        COST_BY, "cv", "The SVM's cost by cross-validation (cv) or by test score (test)"
+    )
+
+
+def evaluate_low_shot(config, flags):
     """A row a layer and k: mean, least, largest and deviation over five draws.
 
     Raises ValueError where labels, images to judge by or a checkpoint are missing, or
     where a class has fewer than k images.
     """
-    vectors, eval_vectors, targets, measure, judge = svm_data(config)
+    vectors, eval_vectors, targets, measure, judge = svm_data(config, flags, "low_shot")
     rows = []
-    for layer in config.layers:
+    for layer in flags.layers:
         results = low_shot(
             unit(vectors[layer]),
             targets,
             unit(eval_vectors[layer]),
             judge,
-            config.shots,
-            config.lowshot_cost,
+            flags.shots,
+            flags.low_shot_cost,
             config.seed,
         )
         for k, result in results.items():
@@ -37,13 +54,13 @@ def evaluate_lowshot(config):
                     "k": k,
                     **result,
                     "costs": costs,
-                    "cost by": COST_BY[config.lowshot_cost],
+                    "cost by": COST_BY[flags.low_shot_cost],
                 }
             )
     return rows
 
 
-def page(rows):
+def published(rows):
     """MMSelfSup's table: of the best layer, the mean for each k in percent."""
 
     def of(layer):
@@ -53,3 +70,8 @@ def page(rows):
     best = max(layers, key=lambda layer: sum(of(layer).values()))
     means = {f"k={k}": f"{100 * mean:.2f}" for k, mean in of(best).items()}
     return [{"Best Layer": best, **means, "cost by": rows[0]["cost by"]}]
+
+
+PROTOCOL = Protocol(
+    "low_shot", evaluate_low_shot, LowShotFlags, published, variant="low_shot_cost"
+)

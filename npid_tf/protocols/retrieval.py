@@ -1,17 +1,26 @@
 """Search judged: does a query find images of its class, and a view its own image?"""
 
+import dataclasses
+
 import numpy as np
 
+from npid_tf.command_line.fields import Flags
 from npid_tf.data.sources.source import with_classes_of
 from npid_tf.evaluation.retrieval import retrieval_scores
 from npid_tf.protocols.embeddings import embed_run, has_labels
-from npid_tf.runs import build
+from npid_tf.protocols.protocol import Protocol
+from npid_tf.runs import data
 
 NUM_VIEWED = 5_000  # training images of which views are searched for, at most
 NUM_VIEWS = 4
 
 
-def evaluate_retrieval(config):
+@dataclasses.dataclass(frozen=True)
+class RetrievalFlags(Flags):
+    """It has none of its own."""
+
+
+def evaluate_retrieval(config, flags):
     """Recall@1, @5, @10 and mAP of searches among the training images.
 
     In the task `same class` the queries are the images to classify, and all training
@@ -23,8 +32,8 @@ def evaluate_retrieval(config):
     recall@5, recall@10 and mAP.
     Raises ValueError where a checkpoint is missing.
     """
-    source = build.build_source(config)
-    eval_source = build.build_eval_source(config)
+    source = data.build_source(config)
+    eval_source = data.build_eval_source(config)
     if has_labels(source) and has_labels(eval_source):
         eval_source = with_classes_of(source, eval_source)
     else:
@@ -55,3 +64,6 @@ def _score(task, queries, vectors, query_labels, labels):
         }
         for feature in vectors
     ]
+
+
+PROTOCOL = Protocol("retrieval", evaluate_retrieval, RetrievalFlags)

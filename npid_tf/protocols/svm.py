@@ -12,19 +12,25 @@ from npid_tf.evaluation.classifiers.svm import (
     one_vs_rest,
     unit,
 )
-from npid_tf.protocols.labelled import count_classes, labelled_targets, layer_vectors
+from npid_tf.protocols.labelled import (
+    LayerFlags,
+    count_classes,
+    labelled_targets,
+    layer_vectors,
+)
+from npid_tf.protocols.protocol import Protocol
 from npid_tf.runs import build
 
 
-def evaluate_svm(config):
+def evaluate_svm(config, flags):
     """A row a layer: accuracy, or mAP where an image may have several classes.
 
     Raises ValueError where labels, images to judge by or a checkpoint are missing, or
     where a class has fewer than three images.
     """
-    vectors, eval_vectors, targets, measure, judge = svm_data(config)
+    vectors, eval_vectors, targets, measure, judge = svm_data(config, flags, "svm")
     rows = []
-    for layer in config.layers:
+    for layer in flags.layers:
         found = fit_svms(unit(vectors[layer]), targets)
         scores = class_scores([svm for svm, _ in found], unit(eval_vectors[layer]))
         rows.append(
@@ -40,18 +46,18 @@ def evaluate_svm(config):
     return rows
 
 
-def svm_data(config):
+def svm_data(config, flags, protocol):
     """What SVMs learn from and are judged by.
 
     Returns (vectors, eval_vectors, targets, measure, judge): for each layer float32
     [num_images, dim] on disk, [num_images, num_classes], and the measure's name and
     its function of class scores. Raises as `evaluate_svm`.
     """
-    source, eval_source = labelled_targets(config)
+    source, eval_source = labelled_targets(config, flags, protocol)
     with build_local_strategy(config.strategy).scope():
         encoder = build.load_trained_encoder(config)
         vectors, eval_vectors = (
-            layer_vectors(config, encoder, images, config.layers)
+            layer_vectors(config, encoder, images, flags.layers)
             for images in (source, eval_source)
         )
     if source.targets is not None:
@@ -66,8 +72,11 @@ def svm_data(config):
     return vectors, eval_vectors, targets, "top1", accuracy
 
 
-def page(rows):
+def published(rows):
     """MMSelfSup's table: the best layer and its score in percent."""
     measure = list(rows[0])[-1]
     best = max(rows, key=lambda row: row[measure])
     return [{"Best Layer": best["layer"], "SVM": f"{100 * best[measure]:.2f}"}]
+
+
+PROTOCOL = Protocol("svm", evaluate_svm, LayerFlags, published)

@@ -1,6 +1,4 @@
-"""Makes the parts of a run from a `Config`; besides the programs, nothing reads it."""
-
-import os
+"""Makes the parts of a run from its flags: encoder, model, optimizer."""
 
 import keras
 import tensorflow as tf
@@ -11,136 +9,20 @@ from npid_tf.banks import build_rows
 from npid_tf.banks.memory_bank import MemoryBank
 from npid_tf.banks.placement import choose_placement
 from npid_tf.checkpoints.checkpoints import Checkpoints
-from npid_tf.checkpoints.files import leave, list_checkpoints
-from npid_tf.checkpoints.stratified import IN_ORDER, is_stratified
+from npid_tf.checkpoints.files import leave
 from npid_tf.checkpoints.weights import restore_encoder
-from npid_tf.data.augmentation.augment import build_augmentation
-from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
-from npid_tf.data.sources.arrays import load_npz
-from npid_tf.data.sources.digits import load_digits
-from npid_tf.data.sources.image_folder import load_folder
-from npid_tf.data.sources.tfds import load_tfds
-from npid_tf.distribution.workers import is_multi_worker
 from npid_tf.encoders.encoder import build_encoder
 from npid_tf.errors import UserError
 from npid_tf.instance_classifier import InstanceClassifier
 from npid_tf.losses import build_loss
 from npid_tf.npid import NPID
 from npid_tf.optimizers.schedules import build_schedule
+from npid_tf.runs.workdir import checkpoint_directory
 
-EVAL_BATCH_SIZE = 256
-BANK_INITS = ("uniform", "normal", "forward", "forward_centred")
 NOT_TRAINED = (
-    "No checkpoint in {}: nothing is trained there yet. Run `python -m npid_tf.train` "
-    "with the same flags first."
+    "No checkpoint in {}: nothing is trained there yet. Run `npid train` with this "
+    "--workdir first."
 )
-
-
-def build_source(config):
-    """The images to learn. Raises ValueError for unknown or unreadable data."""
-    # Before there is a checkpoint nothing ties an image to its number: the manifest of
-    # a run that was refused, or never came so far, binds nobody.
-    is_run = bool(list_checkpoints(checkpoint_directory(config)))
-    manifest = manifest_path(config) if is_run else None
-    return _load(config.dataset, config.split, config, manifest)
-
-
-def build_eval_source(config):
-    """The labelled images that kNN classifies, or None where no flag names any."""
-    if config.eval_dataset is None and config.eval_split is None:
-        return None
-    dataset = config.eval_dataset or config.dataset
-    # Without a manifest: no bank ties these images to their numbers.
-    return _load(dataset, config.eval_split or "train", config, None)
-
-
-def build_labelled_source(config):
-    """The labelled images that a protocol learns from; those of --dataset unless a
-    flag names others."""
-    if config.labelled_dataset is None and config.labelled_split is None:
-        return build_source(config)
-    dataset = config.labelled_dataset or config.dataset
-    return _load(dataset, config.labelled_split or "train", config, None)
-
-
-def keep_data(config, source, eval_source=None):
-    """Writes to the workdir of a run that begins which image has which number, and
-    what spares later programs reading all images."""
-    os.makedirs(config.workdir, exist_ok=True)
-    source.keep(manifest_path(config))
-    if eval_source is not None:
-        eval_source.keep()
-
-
-def manifest_path(config):
-    """Where a run keeps the numbers of the files of a folder."""
-    return os.path.join(config.workdir, "manifest.json")
-
-
-def _load(dataset, split, config, manifest):
-    kind, _, name = dataset.partition(":")
-    tables = os.path.join(config.workdir, "contents")
-    stratified = is_stratified(checkpoint_directory(config))
-    if kind == "digits" and not name:
-        source = load_digits(split)
-    elif kind == "npz" and name:
-        source = load_npz(name, split, stratified)
-    elif kind == "tfds" and name:
-        source = load_tfds(name, split, config.data_dir, tables)
-    elif kind == "folder" and name:
-        source = load_folder(
-            name, split, manifest, config.skip_corrupt, tables, stratified
-        )
-    else:
-        raise UserError(
-            f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, "
-            "npz:FILE."
-        )
-    if not stratified:
-        source.fingerprint["parts"] = IN_ORDER
-    return source
-
-
-def build_train_dataset(config, source, position, strategy):
-    """Batches of (images, indices) from `position` (see checkpoints.py) to the end.
-
-    On several workers, each reads its part of every batch alone.
-    """
-
-    def make(**part_of_worker):
-        return make_train_dataset(
-            source,
-            build_augmentation(config.augmentation, config.jitter),
-            config.image_size,
-            config.batch_size,
-            config.seed,
-            config.epochs,
-            position.epoch,
-            position.step,
-            config.crop_fraction,
-            views=config.views,
-            **part_of_worker,
-        )
-
-    if not is_multi_worker(strategy):
-        return make()
-
-    def make_for_worker(context):
-        workers = context.num_input_pipelines
-        return make(
-            num_workers=workers,
-            worker=context.input_pipeline_id,
-            batches_per_step=context.num_replicas_in_sync // workers,
-        )
-
-    return strategy.distribute_datasets_from_function(make_for_worker)
-
-
-def build_eval_dataset(config, source, first=0):
-    """Batches of (images, indices) from index `first` on, nothing random."""
-    return make_eval_dataset(
-        source, config.image_size, EVAL_BATCH_SIZE, config.crop_fraction, first
-    )
 
 
 def build_fresh_encoder(config):
@@ -156,11 +38,7 @@ def build_fresh_encoder(config):
 
 def build_model(config, num_instances):
     """The model with fresh weights and rows. Call it in the scope of a strategy."""
-    set_precision(config.precision)
-    if config.bank_init not in BANK_INITS:
-        raise UserError(
-            f"Unknown bank_init {config.bank_init!r}. Known: {', '.join(BANK_INITS)}."
-        )
+    keras.mixed_precision.set_global_policy(config.precision)
     _check_batch_norm(config)
     # `forward` replaces the first rows before the first step, see train.py.
     init = "normal" if config.bank_init.startswith("forward") else config.bank_init
@@ -191,11 +69,6 @@ def build_model(config, num_instances):
         rate = config.row_learning_rate
         return InstanceClassifier(
             encoder, rows, loss, row_learning_rate=rate, **of_any_model
-        )
-    if config.recent_negatives is not None:
-        raise UserError(
-            "`recent_negatives` is of --loss=instance_classifier. Received: "
-            f"loss={config.loss}, recent_negatives={config.recent_negatives}."
         )
     bank = MemoryBank(
         num_instances,
@@ -238,14 +111,6 @@ def _check_for_classifier(config):
             )
 
 
-def set_precision(precision):
-    """Sets Keras's precision for the layers made from now on."""
-    known = ("float32", "mixed_bfloat16", "mixed_float16")
-    if precision not in known:
-        raise UserError(f"Unknown precision {precision!r}. Known: {', '.join(known)}.")
-    keras.mixed_precision.set_global_policy(precision)
-
-
 def build_optimizer(config, steps_per_epoch):
     """The optimizer and the schedule that the flags name."""
     schedule = build_schedule(
@@ -262,11 +127,6 @@ def build_optimizer(config, steps_per_epoch):
         momentum=config.sgd_momentum,
         accumulation_steps=config.accumulation_steps,
     )
-
-
-def checkpoint_directory(config):
-    """Where the checkpoints of a run are."""
-    return os.path.join(config.workdir, "checkpoints")
 
 
 def load_trained(config, source):
@@ -286,7 +146,7 @@ def load_trained_encoder(config):
 
     Raises ValueError where the workdir holds none, or one of another encoder.
     """
-    set_precision(config.precision)
+    keras.mixed_precision.set_global_policy(config.precision)
     encoder = build_fresh_encoder(config)
     if restore_encoder(checkpoint_directory(config), encoder) is None:
         raise UserError(NOT_TRAINED.format(config.workdir))

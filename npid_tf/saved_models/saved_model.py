@@ -1,7 +1,6 @@
 """SavedModels of stock TensorFlow ops, as TF Serving loads them."""
 
 import functools
-import hashlib
 import json
 import os
 
@@ -179,14 +178,6 @@ def _read_record(directory):
     if not isinstance(record.get("encoder_hash"), str):
         raise FileError(f"{path} is damaged: it has no `encoder_hash`. {REMEDY}")
     return record
-
-
-def encoder_hash(encoder):
-    """Tells encoders apart: SHA-256 of all weights, in the order of the layers."""
-    digest = hashlib.sha256()
-    for variable in encoder.weights:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
-    return digest.hexdigest()
 
 
 def write_warmup(directory, model_name, image_size):

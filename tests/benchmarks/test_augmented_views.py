@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from npid_tf.runs.command_line import write_flagfile
 
 from augmented_views import load_or_embed
 from npid_tf.encoders.embed import embed
-from npid_tf.runs import build
-from npid_tf.runs.command_line import write_flagfile
+from npid_tf.runs import build, data
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def test_every_pass_holds_every_image(workdir, trained_workdir, tmp_path):
     cache = str(tmp_path / "views.npz")
     vectors, queries = load_or_embed(workdir, 600, cache)
     assert vectors.shape == (600, 16)
-    source = build.build_source(trained_workdir)
-    images = build.build_eval_dataset(trained_workdir, source)
+    source = data.build_source(trained_workdir)
+    images = data.build_eval_dataset(trained_workdir, source)
     encoder = build.load_trained(trained_workdir, source).encoder
     expected = embed(encoder, images, 256)
     # Batches of 250 leave 6 of the 256 out of a pass, others in every pass.

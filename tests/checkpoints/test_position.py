@@ -9,7 +9,7 @@ from npid_tf.data.sources.digits import load_digits
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.errors import UserError
 from npid_tf.runs.build import build_train_dataset
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 from tests.support.saved_models import build
 
 IMAGES = 160
@@ -50,11 +50,11 @@ def test_images_and_part_of_the_schedule_stay(model, before, now, expected):
 
 
 def test_the_images_left_are_those_not_seen():
-    config = Config(split="train[:160]", image_size=8, epochs=1, batch_size=32)
+    config = TrainFlags(split="train[:160]", image_size=8, epochs=1, batch_size=32)
     source, strategy = load_digits(config.split), build_strategy("one_device")
 
     def indices(batch_size, step):
-        changed = Config(**{**vars(config), "batch_size": batch_size})
+        changed = TrainFlags(**{**vars(config), "batch_size": batch_size})
         position = Position(0, step)
         dataset = build_train_dataset(changed, source, position, strategy)
         return np.concatenate([batch for _, batch in dataset]).tolist()

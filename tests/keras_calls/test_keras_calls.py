@@ -22,7 +22,7 @@ from npid_tf import (
 from npid_tf.banks.refresh_neighbors import refresh_neighbors
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.runs.build import build_model
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 
 N = 20
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), np.uint8)
@@ -130,7 +130,7 @@ def test_batch_norm_of_one_image_is_refused():
 
 
 def test_the_flags_of_a_batch_of_one_are_refused_before_training():
-    config = Config(head_batch_norm=True, batch_size=1, width=4, image_size=8)
+    config = TrainFlags(head_batch_norm=True, batch_size=1, width=4, image_size=8)
     with pytest.raises(ValueError, match=r"`head_batch_norm` normalizes.*batch_size=1"):
         build_model(config, N)
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from npid_tf.optimizers.schedules import build_schedule
 from npid_tf.runs.build import build_optimizer
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 
 
 def rates(schedule, num_steps):
@@ -39,7 +39,7 @@ def test_warm_up_rises_linearly_to_the_peak():
 
 
 def test_accumulation_does_not_move_the_drop():
-    config = Config(
+    config = TrainFlags(
         epochs=3,
         schedule="step",
         decay_epochs=(1,),

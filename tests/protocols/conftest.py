@@ -27,17 +27,25 @@ def colors(tmp_path_factory):
 
 @pytest.fixture
 def color_config(trained_workdir, colors):
-    """The Config of the tiny run, to be judged by the colours."""
-    learn, _, judge, _ = colors
-    return dataclasses.replace(
-        trained_workdir, labelled_dataset=f"npz:{learn}", eval_dataset=f"npz:{judge}"
-    )
+    """The flags of the tiny run, to be evaluated on the colours."""
+    _, _, judge, _ = colors
+    return dataclasses.replace(trained_workdir, eval_dataset=f"npz:{judge}")
+
+
+@pytest.fixture
+def learn_colors(colors):
+    """The flag of a protocol that learns from them."""
+    return {"labelled_dataset": f"npz:{colors[0]}"}
 
 
 @pytest.fixture
 def several_classes_config(trained_workdir, colors):
     """The same with `targets` instead of labels."""
-    _, learn, _, judge = colors
-    return dataclasses.replace(
-        trained_workdir, labelled_dataset=f"npz:{learn}", eval_dataset=f"npz:{judge}"
-    )
+    _, _, _, judge = colors
+    return dataclasses.replace(trained_workdir, eval_dataset=f"npz:{judge}")
+
+
+@pytest.fixture
+def learn_several_classes(colors):
+    """The flag of a protocol that learns from those."""
+    return {"labelled_dataset": f"npz:{colors[1]}"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npid_tf.protocols.embeddings import embed_run, sample_images, unit
-from npid_tf.runs import build
+from npid_tf.runs import build, data
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def config(trained_workdir):
 
 def embed_some(config, augmentation):
     config = dataclasses.replace(config, augmentation=augmentation)
-    source, eval_source = build.build_source(config), build.build_eval_source(config)
+    source, eval_source = data.build_source(config), data.build_eval_source(config)
     return embed_run(config, source, eval_source, num_viewed=40, num_views=2)
 
 
@@ -44,7 +44,7 @@ def test_every_vector_has_unit_length_and_bank_rows_are_the_banks(config, run):
     for vectors in (*run.train.values(), *run.held_out.values(), *run.views.values()):
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert len(run.held_out["backbone features"]) == 60
-    bank = build.load_trained(config, build.build_source(config)).bank
+    bank = build.load_trained(config, data.build_source(config)).bank
     np.testing.assert_allclose(run.train["bank as trained"], bank.numpy(), atol=1e-6)
 
 

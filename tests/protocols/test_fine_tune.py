@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 
 from npid_tf.protocols import fine_tune as semi_supervised
-from npid_tf.protocols.fine_tune import evaluate_semi_supervised, page
+from npid_tf.protocols.fine_tune import FineTuneFlags, evaluate_fine_tune, published
 
 
-def test_colors_are_told_apart_from_one_label_each(color_config):
-    config = dataclasses.replace(
-        color_config,
+def test_colors_are_told_apart_from_one_label_each(color_config, learn_colors):
+    config = color_config
+    flags = FineTuneFlags(
+        **learn_colors,
         label_percents=(5,),
         fine_tune_rates=(0.1,),
         head_multipliers=(10,),
         probe_epochs=60,  # Batch norm's averages of 20 are not there yet on every CPU.
     )
-    rows = evaluate_semi_supervised(config)
+    rows = evaluate_fine_tune(config, flags)
     assert [(row["start"], row["images"]) for row in rows] == [
         ("pre-trained", 3),
         ("from scratch", 3),
@@ -31,11 +32,13 @@ def test_colors_are_told_apart_from_one_label_each(color_config):
     assert sorted(indices % 3) == [0, 1, 2]
 
 
-def test_runs_that_are_done_are_not_done_again(color_config, tmp_path, monkeypatch):
+def test_runs_that_are_done_are_not_done_again(
+    color_config, learn_colors, tmp_path, monkeypatch
+):
     (tmp_path / "checkpoints").symlink_to(f"{color_config.workdir}/checkpoints")
-    config = dataclasses.replace(
-        color_config,
-        workdir=str(tmp_path),
+    config = dataclasses.replace(color_config, workdir=str(tmp_path))
+    flags = FineTuneFlags(
+        **learn_colors,
         label_percents=(5,),
         fine_tune_rates=(0.1, 0.01),
         head_multipliers=(10,),
@@ -50,9 +53,9 @@ def test_runs_that_are_done_are_not_done_again(color_config, tmp_path, monkeypat
 
     monkeypatch.setattr(semi_supervised, "_fine_tune", fine_tune)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_semi_supervised(config)
+        evaluate_fine_tune(config, flags)
     monkeypatch.setattr(semi_supervised, "_fine_tune", lambda *_: {"top1": 0.5})
-    rows = evaluate_semi_supervised(config)
+    rows = evaluate_fine_tune(config, flags)
     assert [row["top1"] for row in rows] == [1 / 8, 2 / 8, 3 / 8, 0.5]
     assert [(row["start"], row["lr_per_256"]) for row in rows] == [
         (start, rate)
@@ -61,15 +64,15 @@ def test_runs_that_are_done_are_not_done_again(color_config, tmp_path, monkeypat
     ]
     # Other flags, other runs; the kept ones stay.
     monkeypatch.setattr(semi_supervised, "_fine_tune", lambda *_: {"top1": 1.0})
-    longer = dataclasses.replace(config, probe_epochs=3)
-    assert {row["top1"] for row in evaluate_semi_supervised(longer)} == {1.0}
-    assert evaluate_semi_supervised(config) == rows
+    longer = dataclasses.replace(flags, probe_epochs=3)
+    assert {row["top1"] for row in evaluate_fine_tune(config, longer)} == {1.0}
+    assert evaluate_fine_tune(config, flags) == rows
 
 
 def test_percents_out_of_range_are_refused(color_config):
-    config = dataclasses.replace(color_config, label_percents=(1, 101))
+    flags = FineTuneFlags(label_percents=(1, 101))
     with pytest.raises(ValueError, match=r"`label_percents` must .*Received: 101"):
-        evaluate_semi_supervised(config)
+        evaluate_fine_tune(color_config, flags)
 
 
 def test_the_page_has_the_best_of_each_start_and_says_how_it_was_chosen():
@@ -82,7 +85,7 @@ def test_the_page_has_the_best_of_each_start_and_says_how_it_was_chosen():
             ("from scratch", 0.1),
         ]
     ]
-    assert page(rows) == [
+    assert published(rows) == [
         {
             "Labels": "1 %",
             "Pre-trained": "40.00",

@@ -1,13 +1,12 @@
 """The cached linear protocol on images whose colour is their class."""
 
-import dataclasses
+from npid_tf.protocols.labelled import LayerFlags
+from npid_tf.protocols.linear_probe import evaluate_linear_probe
 
-from npid_tf.protocols.linear_probe import evaluate_linear_cached
 
-
-def test_colors_are_told_apart_by_every_layer(color_config):
-    config = dataclasses.replace(color_config, layers=("conv1", "features"))
-    rows = evaluate_linear_cached(config)
+def test_colors_are_told_apart_by_every_layer(color_config, learn_colors):
+    flags = LayerFlags(**learn_colors, layers=("conv1", "features"))
+    rows = evaluate_linear_probe(color_config, flags)
     assert [(row["encoder"], row["layer"], row["dim"]) for row in rows] == [
         ("trained", "conv1", 256),
         ("trained", "features", 32),

@@ -1,13 +1,13 @@
 """The low-shot protocol on images whose colour is their class."""
 
-import dataclasses
-
-from npid_tf.protocols.low_shot import evaluate_lowshot, page
+from npid_tf.protocols.low_shot import LowShotFlags, evaluate_low_shot, published
 
 
-def test_colors_are_told_apart_and_the_table_says_how_costs_were_chosen(color_config):
-    config = dataclasses.replace(color_config, shots=(1, 8), lowshot_cost="test")
-    rows = evaluate_lowshot(config)
+def test_colors_are_told_apart_and_the_table_says_how_costs_were_chosen(
+    color_config, learn_colors
+):
+    flags = LowShotFlags(**learn_colors, shots=(1, 8), low_shot_cost="test")
+    rows = evaluate_low_shot(color_config, flags)
     assert [(row["layer"], row["k"], row["mean"]) for row in rows] == [
         ("features", 1, 1.0),
         ("features", 8, 1.0),
@@ -21,7 +21,7 @@ def test_the_page_has_the_means_of_the_layer_that_is_best_over_all_k():
         {"layer": layer, "k": k, "mean": mean, "cost by": "cross-validation"}
         for (layer, k), mean in means.items()
     ]
-    assert page(rows) == [
+    assert published(rows) == [
         {"Best Layer": "conv5", "k=1": "20.00", "k=2": "60.00",
          "cost by": "cross-validation"}
     ]  # fmt: skip

@@ -6,8 +6,8 @@ import pytest
 
 from npid_tf.encoders.embed import embed
 from npid_tf.evaluation.retrieval import retrieval_scores
-from npid_tf.protocols.retrieval import evaluate_retrieval
-from npid_tf.runs import build
+from npid_tf.protocols.retrieval import RetrievalFlags, evaluate_retrieval
+from npid_tf.runs import build, data
 
 FEATURES = ["bank as trained", "refreshed embeddings", "backbone features"]
 
@@ -21,7 +21,7 @@ def config(trained_workdir):
 
 @pytest.fixture(scope="module")
 def rows(config):
-    return evaluate_retrieval(config)
+    return evaluate_retrieval(config, RetrievalFlags())
 
 
 def test_the_table_holds_both_tasks_for_every_feature(rows):
@@ -37,10 +37,10 @@ def test_the_table_holds_both_tasks_for_every_feature(rows):
 
 
 def test_images_of_a_class_are_found_by_their_embeddings(config, rows):
-    source, eval_source = build.build_source(config), build.build_eval_source(config)
+    source, eval_source = data.build_source(config), data.build_eval_source(config)
     encoder = build.load_trained(config, source).encoder
     vectors, queries = (
-        embed(encoder, build.build_eval_dataset(config, images), images.num_instances)
+        embed(encoder, data.build_eval_dataset(config, images), images.num_instances)
         for images in (source, eval_source)
     )
     expected = retrieval_scores(queries, eval_source.labels, vectors, source.labels)
@@ -56,7 +56,7 @@ def test_without_labels_it_says_so_and_unchanged_images_find_themselves(
     config, rows, capsys
 ):
     unchanged = dataclasses.replace(config, augmentation="none", eval_split=None)
-    found = evaluate_retrieval(unchanged)
+    found = evaluate_retrieval(unchanged, RetrievalFlags())
     assert "Without labels" in capsys.readouterr().out
     assert [(row["task"], row["feature"]) for row in found] == [
         ("same image", name) for name in FEATURES
@@ -67,5 +67,6 @@ def test_without_labels_it_says_so_and_unchanged_images_find_themselves(
 
 
 def test_an_untrained_workdir_is_refused_with_what_to_run(config, tmp_path):
-    with pytest.raises(ValueError, match=r"No checkpoint in .*npid_tf.train"):
-        evaluate_retrieval(dataclasses.replace(config, workdir=str(tmp_path)))
+    with pytest.raises(ValueError, match=r"No checkpoint in .*npid train"):
+        config = dataclasses.replace(config, workdir=str(tmp_path))
+        evaluate_retrieval(config, RetrievalFlags())

@@ -13,11 +13,12 @@ from npid_tf import losses
 from npid_tf.checkpoints.position import Position
 from npid_tf.errors import UserError
 from npid_tf.protocols.labelled import layer_vectors
-from npid_tf.runs import build
-from npid_tf.runs.config import Config
+from npid_tf.runs import build, data
+from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.runs.workdir import checkpoint_directory
 from npid_tf.train import train
 
-TINY = Config(image_size=8, width=4, embedding_dim=16)
+TINY = TrainFlags(image_size=8, width=4, embedding_dim=16)
 
 
 def build_model(config):
@@ -25,8 +26,8 @@ def build_model(config):
 
 
 def build_train_dataset(config):
-    source = build.build_source(config)
-    return build.build_train_dataset(
+    source = data.build_source(config)
+    return data.build_train_dataset(
         config, source, Position(), tf.distribute.get_strategy()
     )
 
@@ -34,8 +35,8 @@ def build_train_dataset(config):
 @pytest.mark.parametrize(
     ("flag", "make", "known"),
     [
-        ("dataset", build.build_source, "digits, tfds:NAME, folder:DIR, npz:FILE"),
-        ("eval_dataset", build.build_eval_source, "digits, tfds:NAME, folder:DIR"),
+        ("dataset", data.build_source, "digits, tfds:NAME, folder:DIR, npz:FILE"),
+        ("eval_dataset", data.build_eval_source, "digits, tfds:NAME, folder:DIR"),
         ("loss", build_model, "nonparametric_softmax, nce, .* instance_classifier"),
         ("precision", build_model, "float32, mixed_bfloat16, mixed_float16"),
         ("bank_init", build_model, "uniform, normal, forward, forward_centred"),
@@ -71,7 +72,7 @@ def test_unknown_negatives_are_refused_with_the_known_ones():
 @pytest.mark.parametrize("dataset", ["digits:x", "npz:", "folder", "tfds"])
 def test_a_dataset_without_its_name_or_with_one_too_many_is_refused(dataset):
     with pytest.raises(ValueError, match=f"Unknown dataset '{dataset}'"):
-        build.build_source(dataclasses.replace(TINY, dataset=dataset))
+        data.build_source(dataclasses.replace(TINY, dataset=dataset))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_images_to_classify_come_from_eval_split_or_eval_dataset(tmp_path):
     np.savez(path, images=np.zeros([7, 8, 8], np.uint8))
 
     def num_evaluated(**flags):
-        source = build.build_eval_source(dataclasses.replace(TINY, **flags))
+        source = data.build_eval_source(dataclasses.replace(TINY, **flags))
         return source and source.num_instances
 
     assert num_evaluated() is None
@@ -227,13 +228,13 @@ def test_images_to_classify_may_change_but_not_those_of_the_bank(tmp_path):
         dataset=f"folder:{folder}",
         eval_dataset=f"folder:{folder}",
     )
-    build.keep_data(config, build.build_source(config))
-    build.build_eval_source(config)
-    os.makedirs(os.path.join(build.checkpoint_directory(config), "000000001"))
+    data.keep_data(config, data.build_source(config))
+    data.build_eval_source(config)
+    os.makedirs(os.path.join(checkpoint_directory(config), "000000001"))
     write_images(folder, ["b/3.png"])
-    assert build.build_eval_source(config).num_instances == 3
+    assert data.build_eval_source(config).num_instances == 3
     with pytest.raises(ValueError, match=r"The data differ.*1 added"):
-        build.build_source(config)
+        data.build_source(config)
 
 
 def test_a_run_that_was_refused_binds_nothing(tmp_path):
@@ -245,9 +246,9 @@ def test_a_run_that_was_refused_binds_nothing(tmp_path):
     with pytest.raises(UserError, match="batch_size"):
         train(config)
     assert not (tmp_path / "run" / "manifest.json").exists()
-    build.keep_data(config, build.build_source(config))  # Killed before it saved.
+    data.keep_data(config, data.build_source(config))  # Killed before it saved.
     write_images(folder, ["b/3.png"])
-    assert build.build_source(config).num_instances == 3
+    assert data.build_source(config).num_instances == 3
 
 
 def test_looking_for_a_run_that_moved_makes_no_folder(tmp_path):
@@ -256,7 +257,7 @@ def test_looking_for_a_run_that_moved_makes_no_folder(tmp_path):
         TINY, workdir=str(tmp_path / "old"), dataset=f"folder:{tmp_path}/images"
     )
     with pytest.raises(UserError, match="nothing is trained there"):
-        build.load_trained(config, build.build_source(config))
+        build.load_trained(config, data.build_source(config))
     assert not (tmp_path / "old").exists()
 
 
@@ -275,7 +276,7 @@ def test_two_folders_of_equal_names_and_sizes_have_their_own_vectors(
     other = dataclasses.replace(config, eval_dataset=f"folder:{tmp_path}/test")
     encoder = build.build_fresh_encoder(config)
     first, second = (
-        layer_vectors(each, encoder, build.build_eval_source(each), ("embedding",))
+        layer_vectors(each, encoder, data.build_eval_source(each), ("embedding",))
         for each in (config, other)
     )
     assert not np.allclose(first["embedding"], second["embedding"])
@@ -290,7 +291,7 @@ def test_a_class_has_one_number_in_all_parts_of_a_folder(tmp_path):
         split="train[:50%]",
         eval_split="train[50%:]",
     )
-    source, eval_source = build.build_source(config), build.build_eval_source(config)
+    source, eval_source = data.build_source(config), data.build_eval_source(config)
     assert (list(source.labels), list(eval_source.labels)) == ([0, 1], [2, 2])
     assert source.class_names == eval_source.class_names == ("a", "b", "c")
 
@@ -302,13 +303,13 @@ def test_corrupt_files_are_left_out_where_the_flag_says_so(tmp_path):
         TINY, workdir=str(tmp_path / "run"), dataset=f"folder:{tmp_path}"
     )
     with pytest.raises(ValueError, match=r"broken.png.*--skip_corrupt"):
-        build.build_source(config)
+        data.build_source(config)
     config = dataclasses.replace(config, skip_corrupt=True)
-    assert build.build_source(config).num_instances == 2
+    assert data.build_source(config).num_instances == 2
 
 
 def test_a_trained_model_has_the_weights_and_bank_of_its_checkpoint(trained_workdir):
-    source = build.build_source(trained_workdir)
+    source = data.build_source(trained_workdir)
     trained = build.load_trained(trained_workdir, source)
     fresh = build.build_model(trained_workdir, source.num_instances)
     assert int(trained.step) == 4
@@ -320,7 +321,7 @@ def test_a_trained_model_has_the_weights_and_bank_of_its_checkpoint(trained_work
 def test_a_trained_encoder_needs_neither_data_nor_bank(trained_workdir, tmp_path):
     config = dataclasses.replace(trained_workdir, dataset="npz:gone")
     encoder = build.load_trained_encoder(config)
-    model = build.load_trained(trained_workdir, build.build_source(trained_workdir))
+    model = build.load_trained(trained_workdir, data.build_source(trained_workdir))
     for expected, found in zip(model.encoder.variables, encoder.variables, strict=True):
         np.testing.assert_array_equal(found.numpy(), expected.numpy())
     with pytest.raises(ValueError, match=r"No checkpoint in .*npid_tf.train"):
@@ -330,4 +331,4 @@ def test_a_trained_encoder_needs_neither_data_nor_bank(trained_workdir, tmp_path
 def test_a_trained_model_of_other_shapes_is_refused(trained_workdir):
     config = dataclasses.replace(trained_workdir, embedding_dim=8)
     with pytest.raises(ValueError, match="is of another model"):
-        build.load_trained(config, build.build_source(config))
+        build.load_trained(config, data.build_source(config))

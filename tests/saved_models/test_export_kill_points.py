@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.files import folder_swap
-from npid_tf.runs import build
+from npid_tf.runs import data
 from npid_tf.saved_models.export_folder import new_export
 from npid_tf.saved_models.exported import describe_encoders
 from npid_tf.saved_models.saved_model import check_model, describe_model
@@ -249,7 +249,7 @@ def test_the_program_killed_between_its_renames_leaves_the_former(exported, tmp_
     shutil.copytree(exported.export_dir, directory)
     (folder := tmp_path / "query").mkdir()
     query = str(folder / "7.png")
-    tf.io.write_file(query, tf.io.encode_png(build.build_source(exported).read(7)))
+    tf.io.write_file(query, tf.io.encode_png(data.build_source(exported).read(7)))
     command = [sys.executable, "-c", PROGRAM, str(directory)]
     flags = [f"--flagfile={exported.workdir}/flags.cfg", f"--export_dir={directory}"]
     k, status = 4, -signal.SIGKILL

@@ -8,11 +8,10 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.data.preprocess import preprocess_for_eval
-from npid_tf.encoders.encoder import build_encoder
+from npid_tf.encoders.encoder import build_encoder, encoder_hash
 from npid_tf.saved_models.saved_model import (
     Embedder,
     NeighborFinder,
-    encoder_hash,
     read_description,
     save_model,
     write_warmup,

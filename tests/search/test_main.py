@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from npid_tf.export import export
 from npid_tf.export import main as export_main
-from npid_tf.runs import build
+from npid_tf.runs import data
 from npid_tf.search.__main__ import main, search
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.train import train
@@ -23,7 +23,7 @@ from npid_tf.train import train
 def query(exported, tmp_path):
     """A PNG of training image 7."""
     path = str(tmp_path / "query <7>.png")
-    tf.io.write_file(path, tf.io.encode_png(build.build_source(exported).read(7)))
+    tf.io.write_file(path, tf.io.encode_png(data.build_source(exported).read(7)))
     return path
 
 
@@ -34,7 +34,7 @@ def scann():
 
 def test_a_training_image_finds_itself_first(exported, query):
     ((first, *others),), how = search(exported.export_dir, [query], 5)
-    label = str(build.build_source(exported).labels[7])
+    label = str(data.build_source(exported).labels[7])
     assert (first["id"], first["label"]) == ("7", label)
     assert how == "Searched with ScaNN, every item compared."
     np.testing.assert_allclose(first["similarity"], 1, atol=1e-5)
@@ -50,7 +50,7 @@ def test_it_prints_id_label_and_similarity_of_flag_and_bare_files(
     shutil.copy(query, other)
     main(dataclasses.replace(exported, image=(query,)), [other])
     lines = capsys.readouterr().out.splitlines()
-    label = str(build.build_source(exported).labels[7])
+    label = str(data.build_source(exported).labels[7])
     for start, path in ((0, query), (7, other)):
         assert lines[start] == path
         assert lines[start + 1].split() == ["id", "label", "similarity"]
@@ -73,7 +73,7 @@ def test_the_gallery_shows_the_query_and_its_neighbors(exported, query, tmp_path
 @pytest.fixture
 def exported_folder(trained_workdir, tmp_path):
     """Config of a run on a folder of classes: 60 of the digits, as PNG files."""
-    digits = build.build_source(trained_workdir)
+    digits = data.build_source(trained_workdir)
     for row in range(60):
         name = f"digit {digits.labels[row]}/{row:03d}.png"
         file = tf.io.encode_png(digits.read(row))
@@ -94,7 +94,7 @@ def exported_folder(trained_workdir, tmp_path):
 
 def test_files_of_a_folder_are_found_by_path_and_shown(exported_folder, capsys):
     config = exported_folder
-    query = build.build_source(config).paths[12]
+    query = data.build_source(config).paths[12]
     ((first, *_),), _ = search(config.export_dir, [query], 5)
     assert first["id"] == query
     assert first["label"] == os.path.basename(os.path.dirname(query))

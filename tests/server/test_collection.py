@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from npid_tf.runs import build
+from npid_tf.runs import data
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.server.collection import Collection
 from npid_tf.server.limits import RequestError
@@ -18,7 +18,7 @@ def collection(exported, tmp_path):
     directory = tmp_path / "index"
     shutil.copytree(f"{exported.export_dir}/index", directory)
     index = LiveIndex(str(directory))
-    yield Collection(index, build.build_source(exported))
+    yield Collection(index, data.build_source(exported))
     index.close()
 
 

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-from npid_tf.runs import build
 from npid_tf.search.milvus.collection import write_collection
 from npid_tf.server.index_source import IndexInMilvus, OwnIndex
 from npid_tf.server.limits import RequestError
@@ -22,7 +21,7 @@ def export_dir(exported, tmp_path):
 
 
 def test_the_own_index_opens_again_when_another_took_its_place(exported, export_dir):
-    own = OwnIndex(str(export_dir), lambda data: build.build_source(exported))
+    own = OwnIndex(str(export_dir), lambda data: data.build_source(exported))
     before, first = own.identity(), own.open(None)
     assert own.identity() == before
     os.rename(export_dir / "index", export_dir / "old")

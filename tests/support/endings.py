@@ -10,11 +10,11 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from npid_tf.runs.command_line import run
 
 import npid_tf
 from npid_tf import MemoryBank
 from npid_tf.errors import FileError, MissingPackageError, UserError
-from npid_tf.runs.command_line import run
 
 NAMES = dict(
     errno=errno,

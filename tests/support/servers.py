@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf.runs import build
-from npid_tf.runs.config import Config
+from npid_tf.runs import data
+from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.search.live.segment import build_segment
 from npid_tf.serve import serve
 from tests.support.half_plus import save_half_plus
@@ -75,14 +75,14 @@ def toy(tmp_path_factory, start_server):
     """A server whose encoder is version 123 of half-plus-three; it has no index."""
     directory = tmp_path_factory.mktemp("toy")
     save_half_plus(directory / "encoder" / "123", 3.0)
-    config = Config(export_dir=str(directory), port=0, grpc_port=0)
+    config = TrainFlags(export_dir=str(directory), port=0, grpc_port=0)
     return start_server(config, poll_seconds=0.1)
 
 
 @pytest.fixture(scope="session")
 def digit(exported):
     """PNGs of the training images: digit(row)."""
-    source = build.build_source(exported)
+    source = data.build_source(exported)
     return lambda row: tf.io.encode_png(source.read(row)).numpy()
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.checkpoints.files import list_checkpoints
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.training.metrics_file import read_metrics
 
 # NCE's moving Z, batch norm, momentum, random views: everything that a run keeps.
-CONFIG = Config(
+CONFIG = TrainFlags(
     split="train[:160]",
     eval_split="test[:40]",
     image_size=8,

@@ -125,42 +125,57 @@ def build_augmentation(name: str, jitter: str = "hsv") -> Recipe:
     """
     one_of("jitter", jitter, HUE_AND_SATURATION)
     if jitter == "yiq":
-        color.addons()  # Missing Addons should be told of here, not while training.
+        color.addons()  # Missing Addons should be reported here, not while training.
+    return AUGMENTATIONS[one_of("augmentation", name, AUGMENTATIONS)](
+        HUE_AND_SATURATION[jitter]
+    )
 
-    def color_step(strengths, probability, gray_first, gray_probability=0.2):
-        function = functools.partial(
-            color.random_color,
-            strengths=strengths,
-            probability=probability,
-            gray_probability=gray_probability,
-            gray_first=gray_first,
-            hue_and_saturation=HUE_AND_SATURATION[jitter],
-        )
-        return Step(function, color.NUM_DRAWS)
 
-    flip = Step(random_flip, num_draws=1)
-    blur = Step(random_blur, num_draws=2)
-    affine = Step(random_affine, num_draws=4)
-    paper_strengths, moco_strengths = (0.4, 0.4, 0.4, 0.4), (0.4, 0.4, 0.4, 0.1)
-    npid = color_step(paper_strengths, probability=1.0, gray_first=True)
-    npid_cifar = color_step(paper_strengths, probability=1.0, gray_first=False)
-    moco = color_step(moco_strengths, probability=0.8, gray_first=False)
-    lighting = Step(random_lighting, LIGHTING_DRAWS)
-    no_hue = color_step((0.4, 0.4, 0.4, 0.0), 1.0, gray_first=True, gray_probability=0)
-    augmentations = {
-        "npid": Recipe((0.2, 1.0), (npid, flip)),
-        "npid_cifar": Recipe((0.2, 1.0), (npid_cifar,)),
-        "moco_v2": Recipe((0.2, 1.0), (moco, blur, flip)),
-        "moco_v2_cifar": Recipe((0.2, 1.0), (moco, flip)),
-        "affine": Recipe(None, (affine,)),
-        "crop_flip": Recipe((0.08, 1.0), (flip,)),
-        "crop_flip_color": Recipe((0.08, 1.0), (flip, no_hue, lighting)),
-        "none": Recipe(None, ()),
-    }
-    return augmentations[one_of("augmentation", name, augmentations)]
+def _jitter(turn, strengths, probability, gray_first, gray_probability=0.2):
+    function = functools.partial(
+        color.random_color,
+        strengths=strengths,
+        probability=probability,
+        gray_probability=gray_probability,
+        gray_first=gray_first,
+        hue_and_saturation=turn,
+    )
+    return Step(function, color.NUM_DRAWS)
+
+
+def _paper(turn, gray_first):
+    return _jitter(turn, (0.4, 0.4, 0.4, 0.4), 1.0, gray_first)
+
+
+def _moco(turn):
+    return _jitter(turn, (0.4, 0.4, 0.4, 0.1), 0.8, gray_first=False)
+
+
+def _no_hue(turn):
+    return _jitter(turn, (0.4, 0.4, 0.4, 0.0), 1.0, True, gray_probability=0)
 
 
 def random_flip(planes, draws):
     """Mirrors half of the images, [batch, 3, h, w]; draws: float32 [batch, 1]."""
     flipped = tf.reverse(planes, axis=[3])
     return tf.where(draws[:, :, None, None] < 0.5, flipped, planes)
+
+
+FLIP = Step(random_flip, num_draws=1)
+BLUR = Step(random_blur, num_draws=2)
+AFFINE = Step(random_affine, num_draws=4)
+LIGHTING = Step(random_lighting, LIGHTING_DRAWS)
+
+# Functions of how hue is turned, a value of HUE_AND_SATURATION.
+AUGMENTATIONS = {
+    "npid": lambda turn: Recipe((0.2, 1.0), (_paper(turn, True), FLIP)),
+    "npid_cifar": lambda turn: Recipe((0.2, 1.0), (_paper(turn, False),)),
+    "moco_v2": lambda turn: Recipe((0.2, 1.0), (_moco(turn), BLUR, FLIP)),
+    "moco_v2_cifar": lambda turn: Recipe((0.2, 1.0), (_moco(turn), FLIP)),
+    "affine": lambda turn: Recipe(None, (AFFINE,)),
+    "crop_flip": lambda turn: Recipe((0.08, 1.0), (FLIP,)),
+    "crop_flip_color": lambda turn: Recipe(
+        (0.08, 1.0), (FLIP, _no_hue(turn), LIGHTING)
+    ),
+    "none": lambda turn: Recipe(None, ()),
+}

@@ -1,1 +1,67 @@
-"""Where images come from, one file each."""
+"""Where images come from, one file each. To add one: a file, and a line in SOURCES.
+
+What a source has is told in `source.py`.
+"""
+
+import os
+import typing
+
+from npid_tf.data.sources.arrays import load_npz
+from npid_tf.data.sources.digits import load_digits
+from npid_tf.data.sources.image_folder import load_folder
+from npid_tf.data.sources.tfds import load_tfds
+from npid_tf.errors import UserError
+
+
+class Place(typing.NamedTuple):
+    """What reading a data set may need beside its name and split.
+
+    manifest: file that tells which image of a folder has which number, or None.
+    data_dir: of TFDS, or None. skip_corrupt: whether to leave out files that do not
+    decode. tables: folder that keeps what spares reading all images again, or None.
+    stratified: whether a part, as in train[:80%], takes its share of every class.
+    """
+
+    manifest: str | None = None
+    data_dir: str | None = None
+    skip_corrupt: bool = False
+    tables: str | None = None
+    stratified: bool = True
+
+
+# kind: (whether a name follows, as in npz:FILE; function of the name, split and Place)
+SOURCES = {
+    "digits": (False, lambda name, split, place: load_digits(split)),
+    "tfds": (
+        True,
+        lambda name, split, place: load_tfds(name, split, place.data_dir, place.tables),
+    ),
+    "folder": (
+        True,
+        lambda name, split, place: load_folder(
+            name, split, place.manifest, place.skip_corrupt, place.tables,
+            place.stratified,
+        ),
+    ),
+    "npz": (True, lambda name, split, place: load_npz(name, split, place.stratified)),
+}  # fmt: skip
+
+
+def load_source(dataset, split, place):
+    """The source that `dataset` names: digits, tfds:NAME, folder:DIR or npz:FILE.
+
+    The folder itself and an .npz file may stand for folder:DIR and npz:FILE. Raises
+    ValueError for unknown or unreadable data.
+    """
+    kind, _, name = dataset.partition(":")
+    if kind not in SOURCES and os.path.isdir(dataset):
+        kind, name = "folder", dataset
+    elif kind not in SOURCES and dataset.endswith(".npz"):
+        kind, name = "npz", dataset
+    has_name, load = SOURCES.get(kind, (None, None))
+    if has_name is not bool(name):
+        raise UserError(
+            f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, "
+            "npz:FILE."
+        )
+    return load(name, split, place)

@@ -11,6 +11,7 @@ import shutil
 
 import numpy as np
 
+from npid_tf.command_line.fields import Flags, flag
 from npid_tf.data.sources.source import with_classes_of, without_classes
 from npid_tf.errors import UserError
 from npid_tf.evaluation.alignment import NUM_PAIRS, alignment, uniformity
@@ -26,8 +27,9 @@ from npid_tf.files.run_lock import in_turn
 from npid_tf.protocols.diagnostics.page import make_page
 from npid_tf.protocols.diagnostics.thumbnails import class_name, read_thumbnails
 from npid_tf.protocols.embeddings import embed_run, has_labels, sample_images
+from npid_tf.protocols.protocol import Protocol
 from npid_tf.reports.projector import thumbnail_side, write_projector
-from npid_tf.runs import build
+from npid_tf.runs import data
 from npid_tf.search.nearest import nearest
 
 NUM_NEIGHBORS = 10  # of hubness, pairs and page
@@ -68,7 +70,25 @@ class HeldOut:
     predicted: np.ndarray | None
 
 
-def evaluate_diagnostics(config):
+@dataclasses.dataclass(frozen=True)
+class DiagnosticsFlags(Flags):
+    """What is compared, and from where on two images are alike."""
+
+    max_images: int = flag(
+        50_000, "Training images compared with each other; of more, a sample",
+        at_least=2,
+    )  # fmt: skip
+    duplicate_similarity: float = flag(
+        0.95, "Similarity from which two images count as near duplicates",
+        above=0, at_most=1,
+    )  # fmt: skip
+    k: tuple[int, ...] = flag(
+        (10, 20, 100, 200), "Neighbors that vote: the most", at_least=1
+    )
+    knn_temperature: float = flag(0.1, "Votes count exp(similarity / this)", above=0)
+
+
+def evaluate_diagnostics(config, flags):
     """Figures of embeddings and data, and WORKDIR/evaluation/report/ (see above).
 
     Labels are needed by kNN's accuracy and confusions alone, images to classify by
@@ -77,8 +97,8 @@ def evaluate_diagnostics(config):
     Returns a list of dicts with the keys measure, value and over.
     Raises ValueError where a checkpoint is missing.
     """
-    source = build.build_source(config)
-    eval_source = build.build_eval_source(config)
+    source = data.build_source(config)
+    eval_source = data.build_eval_source(config)
     if eval_source is not None:
         try:
             eval_source = with_classes_of(source, eval_source)
@@ -87,12 +107,12 @@ def evaluate_diagnostics(config):
             eval_source = without_classes(eval_source)
     run = embed_run(config, source, eval_source, NUM_VIEWED, num_views=2)
     vectors = run.train["refreshed embeddings"]
-    training, held_out = look_at_training(config, vectors), None
+    training, held_out = look_at_training(config, flags, vectors), None
     if eval_source is not None:
         queries = run.held_out["refreshed embeddings"]
-        held_out = look_at_held_out(config, source, eval_source, vectors, queries)
+        held_out = look_at_held_out(flags, source, eval_source, vectors, queries)
     views = np.split(run.views["refreshed embeddings"], 2)
-    rows = measure(config, training, views, held_out, eval_source)
+    rows = measure(config, flags, training, views, held_out, eval_source)
     directory = os.path.join(config.workdir, "evaluation", "report")
     with in_turn(os.path.dirname(directory)):  # Another one may write its own.
         partial = f"{directory}.partial"
@@ -103,19 +123,21 @@ def evaluate_diagnostics(config):
             pairs["leaks.csv"] = held_out.leaks, eval_source
         for name, (found, first_source) in pairs.items():
             path = f"{partial}/{name}"
-            _write_pairs(path, found, first_source, source, config.duplicate_similarity)
+            _write_pairs(path, found, first_source, source, flags.duplicate_similarity)
         _write_projector(config, source, vectors, f"{partial}/projector")
         with open(f"{partial}/report.html", "w", encoding="utf-8") as file:
-            file.write(make_page(config, source, eval_source, rows, training, held_out))
+            file.write(
+                make_page(config, flags, source, eval_source, rows, training, held_out)
+            )
         shutil.rmtree(directory, ignore_errors=True)
         os.rename(partial, directory)
     print(f"Report: {directory}/report.html")
     return rows
 
 
-def look_at_training(config, vectors):
+def look_at_training(config, flags, vectors):
     """`Training` of embeddings float32 [num_instances, dim]."""
-    sample = sample_images(len(vectors), config.max_images, config.seed)
+    sample = sample_images(len(vectors), flags.max_images, config.seed)
     k = min(NUM_NEIGHBORS, len(sample) - 1)
     similarities, neighbors = nearest_others(vectors[sample], k)
     first, second, alike = without_mirrored(*similar_pairs(similarities, neighbors))
@@ -128,15 +150,15 @@ def look_at_training(config, vectors):
     )
 
 
-def look_at_held_out(config, source, eval_source, vectors, queries):
+def look_at_held_out(flags, source, eval_source, vectors, queries):
     """`HeldOut` of the embeddings of eval_source, `queries`, and of source."""
-    num_voting = min(max(config.k), len(vectors))
+    num_voting = min(max(flags.k), len(vectors))
     k = min(NUM_NEIGHBORS, len(vectors))
     similarities, neighbors = nearest(queries, vectors, max(k, num_voting))
     predicted = None
     if has_labels(source) and has_labels(eval_source):
         voting = similarities[:, :num_voting], neighbors[:, :num_voting]
-        predicted = vote(*voting, source.labels, config.knn_temperature)
+        predicted = vote(*voting, source.labels, flags.knn_temperature)
     return HeldOut(
         vectors=queries,
         neighbors=(similarities, neighbors),
@@ -146,7 +168,7 @@ def look_at_held_out(config, source, eval_source, vectors, queries):
     )
 
 
-def measure(config, training, views, held_out, eval_source):
+def measure(config, flags, training, views, held_out, eval_source):
     """The rows of the table. views: embeddings of two views of the same images."""
     rows = []
 
@@ -157,7 +179,7 @@ def measure(config, training, views, held_out, eval_source):
         f"{len(training.sample):,} training images",
         training.neighbors[1].shape[1],
     )
-    alike = f"at a similarity of {config.duplicate_similarity} or more"
+    alike = f"at a similarity of {flags.duplicate_similarity} or more"
     over = f"two views each of {len(views[0]):,} training images"
     add("alignment", alignment(*views), over)
     over = f"{NUM_PAIRS:,} pairs of training images"
@@ -165,16 +187,16 @@ def measure(config, training, views, held_out, eval_source):
     add("hubness", hubness(training.occurrences), f"{k} nearest of {images}")
     over = f"part of {images} that is among the {k} nearest of none"
     add("antihubs", float((training.occurrences == 0).mean()), over)
-    is_pair = training.near_duplicates[2] >= config.duplicate_similarity
+    is_pair = training.near_duplicates[2] >= flags.duplicate_similarity
     add("near-duplicate pairs", int(is_pair.sum()), f"{k} nearest of {images}, {alike}")
     if held_out is not None:
         images = f"{len(held_out.vectors):,} images to classify"
         queries, _, similarities = held_out.leaks
-        leaking = np.unique(queries[similarities >= config.duplicate_similarity])
+        leaking = np.unique(queries[similarities >= flags.duplicate_similarity])
         add("possible leaks", len(leaking), f"{images}, {alike} to one of training")
         if held_out.predicted is not None:
             top1 = float((held_out.predicted == eval_source.labels).mean())
-            setting = f"k = {held_out.num_voting}, T = {config.knn_temperature}"
+            setting = f"k = {held_out.num_voting}, T = {flags.knn_temperature}"
             add("kNN top-1", top1, f"{images}, {setting}")
     return rows
 
@@ -203,3 +225,6 @@ def _write_projector(config, source, vectors, directory):
     if source.paths is not None:
         metadata["path"] = [source.paths[i] for i in shown]
     write_projector(directory, vectors[shown], metadata, thumbnails)
+
+
+PROTOCOL = Protocol("diagnostics", evaluate_diagnostics, DiagnosticsFlags)

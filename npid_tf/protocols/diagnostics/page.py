@@ -44,7 +44,7 @@ NO_LABELS = (
 )
 
 
-def make_page(config, source, eval_source, rows, training, held_out):
+def make_page(config, flags, source, eval_source, rows, training, held_out):
     """The HTML text of the page.
 
     rows: the measures; training, held_out: of `diagnostics`; eval_source and held_out
@@ -94,7 +94,7 @@ def make_page(config, source, eval_source, rows, training, held_out):
         "Files beside this page": [
             paragraph(
                 "near_duplicates.csv and leaks.csv list all pairs of a similarity of "
-                f"{config.duplicate_similarity} or more. `tensorboard "
+                f"{flags.duplicate_similarity} or more. `tensorboard "
                 "--logdir=projector` turns a sample of the training images in space."
             )
         ],

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.data.sources.subset import subset
-from npid_tf.runs import build
+from npid_tf.runs import data
 
 
 def read_thumbnails(config, source, indices, largest):
@@ -15,7 +15,7 @@ def read_thumbnails(config, source, indices, largest):
     """
     indices = np.unique(indices)
     side = min(config.image_size, largest)
-    batches = build.build_eval_dataset(config, subset(source, indices))
+    batches = data.build_eval_dataset(config, subset(source, indices))
     thumbnails = [_shrink(images, side) for images, _ in batches]
     return indices, np.concatenate(thumbnails)
 

@@ -9,8 +9,8 @@ from npid_tf.data.sources.arrays import from_arrays
 from npid_tf.data.sources.source import check_unchanged, with_classes_of
 from npid_tf.data.sources.splits import choose
 from npid_tf.errors import UserError
-from npid_tf.runs import build
-from npid_tf.runs.config import Config
+from npid_tf.runs import data
+from npid_tf.runs.train_flags import TrainFlags
 
 SORTED = np.repeat(np.arange(4), [20, 5, 8, 2])
 
@@ -39,7 +39,7 @@ def test_a_class_of_one_image_is_learned():
 def npz_config(tmp_path, **flags):
     images = np.random.default_rng(0).integers(0, 256, [35, 4, 4, 3], np.uint8)
     np.savez(tmp_path / "sorted.npz", images=images, labels=SORTED)
-    return Config(
+    return TrainFlags(
         workdir=str(tmp_path / "run"),
         dataset=f"npz:{tmp_path}/sorted.npz",
         split="train[:75%]",
@@ -50,7 +50,7 @@ def npz_config(tmp_path, **flags):
 
 def test_a_sorted_file_is_judged_by_what_it_learned(tmp_path):
     config = npz_config(tmp_path)
-    source, eval_source = build.build_source(config), build.build_eval_source(config)
+    source, eval_source = data.build_source(config), data.build_eval_source(config)
     assert set(source.labels) == set(eval_source.labels) == {0, 1, 2, 3}
 
 
@@ -67,10 +67,10 @@ def test_runs_of_before_keep_their_parts(tmp_path):
     old["sha256"] = whole.fingerprint["sha256"]
     save(old)
     for _ in range(2):  # As it was saved before, and as it is saved now.
-        source = build.build_source(config)
+        source = data.build_source(config)
         check_unchanged(old, source.fingerprint)
         assert source.labels.tolist() == SORTED[:26].tolist()
-        assert build.build_eval_source(config).labels.tolist() == SORTED[26:].tolist()
+        assert data.build_eval_source(config).labels.tolist() == SORTED[26:].tolist()
         save(source.fingerprint)
 
 

@@ -14,11 +14,14 @@ from npid_tf.data.sources.arrays import from_arrays
 from npid_tf.evaluation.alignment import alignment, uniformity
 from npid_tf.evaluation.neighborhood import hubness
 from npid_tf.protocols.diagnostics.measure import (
+    DiagnosticsFlags,
     look_at_held_out,
     look_at_training,
     measure,
 )
 from npid_tf.reports import html
+from npid_tf.runs.workdir import write_run
+from tests.support.given import given
 from tests.support.vectors import unit_rows
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -28,20 +31,22 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def config(trained_workdir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("diagnosed") / "run"
     shutil.copytree(trained_workdir.workdir, workdir)
-    return dataclasses.replace(
+    config = dataclasses.replace(
         trained_workdir,
         workdir=str(workdir),
-        protocol="diagnostics",
         eval_split="test[:60]",
         augmentation="affine",
-        max_images=200,
-        duplicate_similarity=0.9,
     )
+    write_run(config)
+    return config
+
+
+FLAGS = DiagnosticsFlags(k=(5, 10), max_images=200, duplicate_similarity=0.9)
 
 
 @pytest.fixture(scope="module")
 def rows(config):
-    evaluate.main(config, [])
+    evaluate.main(given(FLAGS, workdir=config.workdir, protocol="diagnostics"))
     path = os.path.join(config.workdir, "evaluation", "diagnostics.json")
     with open(path, encoding="utf-8") as file:
         return json.load(file)["rows"]
@@ -65,16 +70,16 @@ def source_of(labels):
 def planted(config):
     """Training images 4 and 9 and image 7 to classify are one; others to classify are
     near one of their class. Returns the rows, `Training`, `HeldOut` and the views."""
-    config = dataclasses.replace(config, k=(1,), duplicate_similarity=0.999)
+    flags = dataclasses.replace(FLAGS, k=(1,), duplicate_similarity=0.999)
     train, queries = unit_rows(30, 64), unit_rows(20, 64, seed=1)
     train[4] = queries[7] = train[9]
     queries[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * queries[:7]
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     source, eval_source = source_of(np.arange(30) % 3), source_of(np.arange(20) % 3)
-    training = look_at_training(config, train)
-    held_out = look_at_held_out(config, source, eval_source, train, queries)
+    training = look_at_training(config, flags, train)
+    held_out = look_at_held_out(flags, source, eval_source, train, queries)
     views = train, unit_rows(30, 64, seed=2)
-    rows = measure(config, training, views, held_out, eval_source)
+    rows = measure(config, flags, training, views, held_out, eval_source)
     return {row["measure"]: row["value"] for row in rows}, training, held_out, views
 
 
@@ -104,18 +109,20 @@ def test_without_labels_there_are_leaks_but_no_classes(config):
     train, queries = unit_rows(30, 64), unit_rows(20, 64, seed=1)
     source = source_of(np.arange(30))
     eval_source = from_arrays(np.zeros([20, 2, 2, 3], np.uint8))
-    held_out = look_at_held_out(config, source, eval_source, train, queries)
+    held_out = look_at_held_out(FLAGS, source, eval_source, train, queries)
     assert held_out.predicted is None
-    training = look_at_training(config, train)
-    rows = measure(config, training, (train, train), held_out, eval_source)
+    training = look_at_training(config, FLAGS, train)
+    rows = measure(config, FLAGS, training, (train, train), held_out, eval_source)
     assert rows[-1]["measure"] == "possible leaks"
-    rows = measure(config, training, (train, train), None, None)
+    rows = measure(config, FLAGS, training, (train, train), None, None)
     assert rows[-1]["measure"] == "near-duplicate pairs"
 
 
 def test_of_many_images_a_sample_is_looked_at_under_its_own_indices(config):
     vectors = unit_rows(40, 64)
-    training = look_at_training(dataclasses.replace(config, max_images=12), vectors)
+    training = look_at_training(
+        config, dataclasses.replace(FLAGS, max_images=12), vectors
+    )
     assert len(training.sample) == 12
     similarities, neighbors = training.neighbors
     assert set(neighbors.reshape(-1)) <= set(training.sample)

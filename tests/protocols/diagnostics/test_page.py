@@ -6,11 +6,11 @@ import re
 import numpy as np
 
 from npid_tf.data.sources.arrays import from_arrays
-from npid_tf.protocols.diagnostics.measure import HeldOut, Training
+from npid_tf.protocols.diagnostics.measure import DiagnosticsFlags, HeldOut, Training
 from npid_tf.protocols.diagnostics.page import make_page
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 
-CONFIG = Config(image_size=4)
+CONFIG = TrainFlags(image_size=4)
 RANDOM = np.random.default_rng(0)
 
 
@@ -51,7 +51,9 @@ def test_neighbors_of_the_query_s_class_are_right_and_others_wrong():
     names = ("cat", "dog")
     source = from_arrays(images(6), np.array([0, 1, 1, 0, 0, 0]), names)
     eval_source = from_arrays(images(3), np.array([1, 0, 0]), names)
-    page = make_page(CONFIG, source, eval_source, ROWS, TRAINING, HELD_OUT)
+    page = make_page(
+        CONFIG, DiagnosticsFlags(), source, eval_source, ROWS, TRAINING, HELD_OUT
+    )
     grid = section(page, "Nearest training images")
     assert captions(grid) == [
         "query: dog, image to classify 0",
@@ -85,7 +87,9 @@ def test_neighbors_of_the_query_s_class_are_right_and_others_wrong():
 def test_without_labels_neighbors_are_neither_right_nor_wrong():
     held_out = dataclasses.replace(HELD_OUT, predicted=None)
     source, eval_source = from_arrays(images(6)), from_arrays(images(3))
-    page = make_page(CONFIG, source, eval_source, ROWS, TRAINING, held_out)
+    page = make_page(
+        CONFIG, DiagnosticsFlags(), source, eval_source, ROWS, TRAINING, held_out
+    )
     grid = section(page, "Nearest training images")
     assert captions(grid)[:2] == [
         "query: image to classify 0",
@@ -95,7 +99,9 @@ def test_without_labels_neighbors_are_neither_right_nor_wrong():
 
 
 def test_without_images_to_classify_training_images_are_the_queries():
-    page = make_page(CONFIG, from_arrays(images(6)), None, ROWS, TRAINING, None)
+    page = make_page(
+        CONFIG, DiagnosticsFlags(), from_arrays(images(6)), None, ROWS, TRAINING, None
+    )
     assert len(captions(section(page, "Nearest training images"))) == 2 * 6
     assert captions(section(page, "Nearest training images"))[:2] == [
         "query: training image 0",

@@ -6,10 +6,10 @@ import pytest
 from npid_tf.data.sources.arrays import from_arrays
 from npid_tf.data.sources.source import RandomAccess
 from npid_tf.protocols.diagnostics.thumbnails import Shown, read_thumbnails
-from npid_tf.runs.config import Config
+from npid_tf.runs.train_flags import TrainFlags
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-CONFIG = Config(image_size=8)
+CONFIG = TrainFlags(image_size=8)
 
 
 def test_the_images_come_sorted_and_once():

@@ -7,11 +7,12 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from npid_tf.runs.command_line import flag_lines
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from npid_tf.client import Client
-from npid_tf.runs.command_line import flag_lines
-from npid_tf.runs.config import Config
+from npid_tf.command_line.given import flag_lines
+from npid_tf.runs.train_flags import TrainFlags
 from tests.support.requests import headers_of
 
 TOKEN = "open-sesame"
@@ -121,7 +122,7 @@ def test_the_token_comes_from_the_environment_and_is_written_nowhere(
         Client(address).predict("encoder", x)
     client = Client(address, token="of-the-environment")
     assert client.predict("encoder", x)["y"].tolist() == [3.5]
-    config = Config(api_token=TOKEN)
+    config = TrainFlags(api_token=TOKEN)
     assert TOKEN not in repr(config) + "".join(flag_lines(config))
     assert TOKEN not in str(config.told())
 

@@ -4,9 +4,9 @@ import dataclasses
 import math
 
 import pytest
+from npid_tf.runs.config import RANGES, Config
 
 from npid_tf.errors import UserError
-from npid_tf.runs.config import RANGES, Config
 
 NUMBERS = {int, float, int | None, float | None, tuple[int, ...], tuple[float, ...]}
 NUMERIC = [f.name for f in dataclasses.fields(Config) if f.type in NUMBERS]
@@ -33,7 +33,7 @@ NUMERIC = [f.name for f in dataclasses.fields(Config) if f.type in NUMBERS]
 )
 def test_values_out_of_range_are_refused(field, value, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(Config(), **{field: value})
+        dataclasses.replace(TrainFlags(), **{field: value})
 
 
 def test_every_number_has_a_range():
@@ -43,16 +43,16 @@ def test_every_number_has_a_range():
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 @pytest.mark.parametrize("name", NUMERIC)
 def test_no_number_is_negative_or_not_finite(name, value):
-    value = (value,) if isinstance(getattr(Config(), name), tuple) else value
+    value = (value,) if isinstance(getattr(TrainFlags(), name), tuple) else value
     with pytest.raises(UserError, match=f"`{name}` must be"):
-        dataclasses.replace(Config(), **{name: value})
+        dataclasses.replace(TrainFlags(), **{name: value})
 
 
 def test_a_workdir_has_a_name_and_a_bank_a_known_dtype():
     with pytest.raises(UserError, match="`workdir` must name a folder"):
-        Config(workdir="")
+        TrainFlags(workdir="")
     with pytest.raises(UserError, match="Known: float32, bfloat16"):
-        Config(bank_dtype="typo")
+        TrainFlags(bank_dtype="typo")
 
 
 def test_every_path_may_start_at_home(monkeypatch, parse):
@@ -77,5 +77,5 @@ def test_every_path_may_start_at_home(monkeypatch, parse):
         received = received[0] if isinstance(received, tuple) else received
         assert received == value.replace("~", "/home/me", 1)
     kept = {"uri": "http://host/~me", "dataset": "tfds:a", "workdir": "a/~b"}
-    config = Config(**kept)
+    config = TrainFlags(**kept)
     assert {name: getattr(config, name) for name in kept} == kept

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 from absl import flags
-
 from npid_tf.runs.command_line import run, write_flagfile
-from npid_tf.runs.config import Config
+
+from npid_tf.runs.train_flags import TrainFlags
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 FIELDS = [field.name for field in dataclasses.fields(Config)]
@@ -30,20 +30,22 @@ def test_help_lists_our_flags_and_no_others():
 
 
 def test_the_defaults_of_the_flags_are_those_of_config(parse):
-    assert parse() == Config()
+    assert parse() == TrainFlags()
 
 
 OTHER_VALUES = {
-    "an empty list": Config(decay_epochs=()),
-    "lists, spaces and None": Config(
+    "an empty list": TrainFlags(decay_epochs=()),
+    "lists, spaces and None": TrainFlags(
         decay_epochs=(3, 5), k=(1,), image=("a b.png", "c.png"), eval_split=None
     ),
-    "numbers and bools": Config(
+    "numbers and bools": TrainFlags(
         skip_corrupt=True, z_decay=0.99, weight_decay=1e-6, checkpoint_steps=7
     ),
-    "numbers with a point": Config(fine_tune_rates=(0.5, 1e-5)),
-    "a comma in a file's name": Config(image=("a,b.jpg", "c.png")),
-    "text": Config(dataset="folder:/a b/c=d", data_dir="/tfds", eval_dataset="npz:x"),
+    "numbers with a point": TrainFlags(fine_tune_rates=(0.5, 1e-5)),
+    "a comma in a file's name": TrainFlags(image=("a,b.jpg", "c.png")),
+    "text": TrainFlags(
+        dataset="folder:/a b/c=d", data_dir="/tfds", eval_dataset="npz:x"
+    ),
 }
 
 
@@ -55,7 +57,7 @@ def test_a_written_flagfile_is_read_as_the_same_config(parse, config, tmp_path):
 
 
 def test_flags_after_the_flagfile_win(parse, tmp_path):
-    write_flagfile(Config(epochs=3), tmp_path / "flags.cfg")
+    write_flagfile(TrainFlags(epochs=3), tmp_path / "flags.cfg")
     assert parse(f"--flagfile={tmp_path / 'flags.cfg'}", "--epochs=9").epochs == 9
 
 
@@ -68,7 +70,7 @@ def test_an_unknown_flag_in_a_flagfile_is_refused(parse, tmp_path):
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("configs/*.cfg")), ids=str)
 def test_every_config_parses(parse, monkeypatch, path):
     monkeypatch.chdir(REPOSITORY)  # Where its commands run and its parents are found.
-    assert parse(f"--flagfile={path}") != Config()
+    assert parse(f"--flagfile={path}") != TrainFlags()
 
 
 @pytest.mark.parametrize("name", FIELDS)

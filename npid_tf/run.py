@@ -1,0 +1,149 @@
+"""`Run`: a run from Python, as the programs have it from the command line."""
+
+import dataclasses
+import os
+from typing import Any
+
+import keras
+
+from npid_tf.command_line import recipes
+from npid_tf.command_line.given import Given, parse
+from npid_tf.errors import UserError
+from npid_tf.protocols import FORMER_NAMES, PROTOCOLS
+from npid_tf.runs import build
+from npid_tf.runs.embed import EmbedFlags, embed_images
+from npid_tf.runs.export import ExportFlags, export
+from npid_tf.runs.train import train
+from npid_tf.runs.train_flags import OF_ANY_PROGRAM, TrainFlags
+from npid_tf.runs.workdir import FIELDS, read_run
+
+
+class Run:
+    """A folder that holds what was learned, and how: trained, evaluated, exported.
+
+    Args:
+        workdir: the folder of the run, which `train` makes.
+
+    Attributes:
+        workdir: str.
+        config: `TrainFlags`, what the run was trained with. Raises ValueError where
+            nothing was trained yet.
+
+    Example:
+        >>> import npid_tf
+        >>> run = npid_tf.Run("runs/photos")
+        >>> run  # doctest: +SKIP
+        Run('runs/photos')
+        >>> run.train(data="PHOTOS", recipe="photos", epochs=50)  # doctest: +SKIP
+        >>> run.evaluate("retrieval")  # doctest: +SKIP
+        >>> run.export("runs/photos/export")  # doctest: +SKIP
+    """
+
+    def __init__(self, workdir: str | os.PathLike):
+        self.workdir = os.path.expanduser(os.fspath(workdir))
+
+    def __repr__(self) -> str:
+        return f"Run({self.workdir!r})"
+
+    @property
+    def config(self) -> TrainFlags:
+        return TrainFlags.of({**read_run(self.workdir), "workdir": self.workdir})
+
+    def train(
+        self, *, data: str | None = None, recipe: str | None = None, **flags: Any
+    ) -> "Run":
+        """Trains the run, or resumes it; returns the run.
+
+        Args:
+            data: a folder of images, or digits, tfds:NAME, folder:DIR, npz:FILE.
+            recipe: the name of a recipe, as `photos`. A run that is resumed has its own
+                flags, where neither recipe nor flags say otherwise.
+            flags: of `npid train`, by their names.
+
+        Raises:
+            ValueError: for unknown flags, flags or data that do not fit, or a folder
+                that another process trains in.
+        """
+        values = {}
+        if recipe is not None:
+            values = parse([f"--flagfile={recipes.path_of(recipe)}"], FIELDS).values
+        elif os.path.exists(os.path.join(self.workdir, "run.json")):
+            values = read_run(self.workdir)
+        _check_names(flags, TrainFlags)
+        values |= flags
+        if data is not None:
+            values["dataset"] = os.fspath(data)
+        train(TrainFlags.of({**values, "workdir": self.workdir}))
+        return self
+
+    def evaluate(self, protocol: str = "knn", **flags: Any) -> list[dict]:
+        """The rows of a protocol's table: dicts with the same keys.
+
+        Args:
+            protocol: knn, retrieval, ...: as `npid evaluate --protocol`.
+            flags: of the protocol, and what is not as it was trained, by their names.
+
+        Raises:
+            ValueError: for an unknown protocol or flag, or where labels, images to
+                evaluate on or a checkpoint are missing.
+        """
+        protocol = FORMER_NAMES.get(protocol, protocol)
+        if protocol not in PROTOCOLS:
+            raise UserError(
+                f"Unknown protocol {protocol!r}. Known: {', '.join(PROTOCOLS)}."
+            )
+        chosen = PROTOCOLS[protocol]
+        config, own = self._flags(chosen.flags, flags)
+        return chosen.evaluate(config, own)
+
+    def embed(
+        self, data: str | None = None, *, out: str | None = None, **flags: Any
+    ) -> dict:
+        """Embeddings of images: {"embeddings": float32 [n, dim], "ids": [n], ...}.
+
+        Args:
+            data: images to embed, as of `train`; None: those the run was trained on.
+            out: a file FILE.npz to write them to as well.
+            flags: of `npid embed`, by their names.
+
+        Raises:
+            ValueError: where images or a checkpoint cannot be read.
+        """
+        config, own = self._flags(EmbedFlags, {**flags, "data": data, "out": out})
+        return embed_images(config, own)
+
+    def export(self, export_dir: str | os.PathLike, **flags: Any) -> dict:
+        """Writes SavedModels and an index; returns the manifest of the index.
+
+        Args:
+            export_dir: the folder to write to.
+            flags: of `npid export`, by their names.
+
+        Raises:
+            ValueError: where there is no checkpoint or a recall that no setting of the
+                index reaches. What was there before stays.
+        """
+        given = {**flags, "export_dir": os.fspath(export_dir)}
+        config, own = self._flags(ExportFlags, given)
+        return export(config, own)
+
+    def encoder(self) -> keras.Model:
+        """The encoder of the newest whole checkpoint, images -> unit embeddings."""
+        return build.load_trained_encoder(self.config)
+
+    def _flags(self, kind, values):
+        """(TrainFlags, the flags of a kind) of values by name."""
+        recorded = read_run(self.workdir)
+        _check_names(values, kind, OF_ANY_PROGRAM)
+        of_run = {name: values[name] for name in OF_ANY_PROGRAM if name in values}
+        config = TrainFlags.of({**recorded, **of_run, "workdir": self.workdir})
+        return config, Given(values, []).flags(kind, recorded)
+
+
+def _check_names(values, kind, others=()):
+    known = [*(field.name for field in dataclasses.fields(kind)), *others]
+    unknown = [name for name in values if name not in known or name == "workdir"]
+    if unknown:
+        raise UserError(
+            f"Unknown flags: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+        )

@@ -1,0 +1,197 @@
+"""Trains a run: `train(TrainFlags(...))`.
+
+The workdir gets run.json, flags.cfg, metrics.jsonl, curves.png, TensorBoard logs and
+checkpoints. The same call again resumes from the newest checkpoint.
+"""
+
+import os
+import shutil
+import sys
+
+import keras
+import tensorflow as tf
+
+from npid_tf.banks.refresh_neighbors import RefreshNeighbors
+from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.files import remove_leftovers
+from npid_tf.checkpoints.position import Position, in_batches_of
+from npid_tf.command_line.given import flag_lines
+from npid_tf.data.pipeline import steps_per_epoch
+from npid_tf.data.sources.contents import naming_lost_files
+from npid_tf.data.sources.source import with_classes_of
+from npid_tf.distribution import workers
+from npid_tf.distribution.strategies import build_strategy
+from npid_tf.files.run_lock import only_writer
+from npid_tf.runs import build, data
+from npid_tf.runs.workdir import checkpoint_directory, write_run
+from npid_tf.training.callbacks import (
+    EpochLog,
+    KNNEvaluation,
+    SaveCheckpoints,
+    StopOnNonFiniteLoss,
+)
+from npid_tf.training.curves import plot_curves
+from npid_tf.training.health import Health
+from npid_tf.training.initialization import initialize_by_forward_pass
+
+
+@naming_lost_files()
+def train(config):
+    """Trains until `config.epochs` and returns the model.
+
+    Raises ValueError for flags or data that do not fit, or a workdir that another
+    process writes to, before anything is written.
+    """
+    config.refuse_ignored()
+    strategy = build_strategy(config.strategy)  # Workers meet before all else.
+    if not workers.is_chief(strategy):
+        return _train(config, strategy, is_chief=False)
+    with only_writer(config.workdir):
+        remove_leftovers(checkpoint_directory(config))
+        return _train(config, strategy, is_chief=True)
+
+
+def _train(config, strategy, is_chief):
+    source = data.build_source(config)
+    eval_source = data.build_eval_source(config)
+    if eval_source is not None:
+        eval_source = with_classes_of(source, eval_source)
+    steps = steps_per_epoch(source.num_instances, config.batch_size)
+    with strategy.scope():
+        model = build.build_model(config, source.num_instances)
+        model.compile(build.build_optimizer(config, steps))
+    directory = checkpoint_directory(config)
+    checkpoints = Checkpoints(directory, model, source.fingerprint, config.batch_size)
+    position = checkpoints.restore()
+    is_new = position is None
+    position = in_batches_of(
+        config.batch_size,
+        Position(batch_size=config.batch_size) if is_new else position,
+        source.num_instances,
+        model,
+    )
+    dataset = data.build_train_dataset(config, source, position, strategy)
+    if is_chief:
+        data.keep_data(config, source, eval_source)
+        print_plan(config, source, model, strategy, steps)
+    if position.epoch >= config.epochs:
+        print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
+        return model
+    if is_new and config.bank_init.startswith("forward"):
+        initialize_by_forward_pass(
+            model.bank,
+            model.encoder,
+            data.build_eval_dataset(config, source),
+            centred=config.bank_init == "forward_centred",
+        )
+    if not is_new:
+        print(f"Resuming at epoch {position.epoch + 1}, step {position.step + 1}.")
+
+    callbacks = [
+        StopOnNonFiniteLoss(),
+        Health(data.build_eval_dataset(config, source)),
+        *knn_callbacks(config, source, eval_source),
+    ]
+    if config.loss == "instance_classifier" and config.label_smoothing:
+        callbacks.append(RefreshNeighbors())
+    if is_chief:
+        callbacks += logging_callbacks(config, position)
+    callbacks.append(
+        SaveCheckpoints(checkpoints, steps, position, config.checkpoint_steps)
+    )
+
+    def fit(dataset, first_epoch, last_epoch, num_steps):
+        model.fit(
+            dataset,
+            initial_epoch=first_epoch,
+            epochs=last_epoch,
+            steps_per_epoch=num_steps,
+            shuffle=False,  # The data set is shuffled; True only warns of that.
+            callbacks=callbacks,
+            verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
+        )
+
+    next_epoch = position.epoch
+    if position.step:  # The interrupted epoch has fewer steps left than the others.
+        next_epoch += 1
+        fit(dataset, position.epoch, next_epoch, steps - position.step)
+        position = Position(next_epoch)
+        dataset = data.build_train_dataset(config, source, position, strategy)
+    if next_epoch < config.epochs:
+        fit(dataset, next_epoch, config.epochs, steps)
+    if is_chief:
+        plot_curves(
+            os.path.join(config.workdir, "metrics.jsonl"),
+            os.path.join(config.workdir, "curves.png"),
+        )
+        print(f"Finished: {config.workdir} is trained for {config.epochs} epochs.")
+    return model
+
+
+def logging_callbacks(config, position):
+    """Writes run.json and flags.cfg now, metrics.jsonl and TensorBoard's logs later."""
+    print_changed_flags(os.path.join(config.workdir, "flags.cfg"), config)
+    write_run(config)
+    return [
+        EpochLog(
+            os.path.join(config.workdir, "metrics.jsonl"),
+            config.batch_size,
+            position.epoch,
+        ),
+        keras.callbacks.TensorBoard(
+            os.path.join(config.workdir, "tensorboard"), write_graph=False
+        ),
+    ]
+
+
+def knn_callbacks(config, source, eval_source):
+    """kNN on the bank after each epoch, where both data sets have labels."""
+    if eval_source is None or eval_source.labels is None or source.labels is None:
+        return []
+    return [
+        KNNEvaluation(
+            data.build_eval_dataset(config, eval_source),
+            eval_source.labels,
+            source.labels,
+            max(config.k),
+            config.knn_temperature,
+            config.knn_epochs,
+        )
+    ]
+
+
+def print_changed_flags(flags_path, config):
+    """Prints which flags differ from those of the run that is resumed.
+
+    A damaged file is kept aside, and that is said.
+    """
+    if not os.path.exists(flags_path):
+        return
+    with open(flags_path, encoding="utf-8", errors="replace") as file:
+        before = file.read().splitlines()
+    if any(not line.startswith(("-", "#", "//")) or "\ufffd" in line
+           for line in before if line.strip()):  # fmt: skip
+        shutil.copyfile(flags_path, f"{flags_path}.damaged")
+        print(f"Warning: {flags_path} is damaged, kept as {flags_path}.damaged.")
+    for line in flag_lines(config):
+        if line not in before:
+            print(f"Other than before: {line}")
+
+
+def print_plan(config, source, model, strategy, steps):
+    """Prints what a run will do, before it starts."""
+    bank = model.bank
+    replicas = strategy.num_replicas_in_sync
+    row_bytes = bank.embedding_dim * tf.as_dtype(bank.row_dtype).size
+    parameters = sum(variable.value.shape.num_elements()
+                     for variable in model.trainable_variables)  # fmt: skip
+    print(
+        f"Plan: {source.num_instances:,} images of {config.dataset}, bank "
+        f"{bank.num_instances:,} x {bank.embedding_dim} {bank.row_dtype} "
+        f"({bank.rows.rows_per_replica() * row_bytes / 1e6:,.1f} MB per device), "
+        f"{config.backbone} with {parameters:,} parameters, {config.epochs} epochs of "
+        f"{steps:,} steps of {config.batch_size} images on {replicas} device(s), "
+        f"{config.batch_size / replicas:g} each, {config.views} view(s) of each image, "
+        f"in {config.workdir}",
+        flush=True,
+    )
