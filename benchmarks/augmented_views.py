@@ -5,12 +5,12 @@ import os
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
-from npid_tf.runs.command_line import config_from_flags, define_flags
 
 from npid_tf.checkpoints.position import Position
 from npid_tf.encoders.embed import embed
 from npid_tf.runs import build, data
+from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.runs.workdir import read_run
 
 BATCH_SIZE = 250
 
@@ -66,8 +66,5 @@ def _embed_both(workdir, num_vectors):
 
 
 def read_config(workdir):
-    """The Config of the run in `workdir`."""
-    define_flags()
-    flags.FLAGS(["", f"--flagfile={os.path.join(workdir, 'flags.cfg')}"])
-    config = config_from_flags()
-    return dataclasses.replace(config, workdir=workdir)
+    """The flags of the run in `workdir`."""
+    return TrainFlags.of({**read_run(workdir), "workdir": workdir})

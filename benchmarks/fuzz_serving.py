@@ -28,8 +28,7 @@ import malformed
 import malformed_messages
 import npid_tf
 from measure import machine, print_table
-from npid_tf.runs.train_flags import TrainFlags
-from npid_tf.serve import serve
+from npid_tf.server.serve import ServeFlags, serve
 from pressure import show, too_much
 
 BODY_LIMIT = 1 << 20
@@ -233,7 +232,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     port, grpc_port, stop = start(
-        TrainFlags(
+        ServeFlags(
             export_dir=arguments.export_dir,
             port=0,
             grpc_port=0,

@@ -12,12 +12,12 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
-from npid_tf.runs.command_line import config_from_flags, define_flags
 
 import measure
 from npid_tf.encoders.embed import embed
 from npid_tf.runs import build, data
+from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.runs.workdir import read_run
 from npid_tf.search import nearest as search
 
 AT_ONCE = 512  # queries of a dense product: 100 MB of similarities to 50,000 rows
@@ -48,9 +48,7 @@ def clustered(num_rows, num_queries, dim=128, num_clusters=1000):
 
 def embedded(workdir):
     """Embeddings of a run's training images and of its evaluated ones."""
-    define_flags()
-    flags.FLAGS(["knn", f"--flagfile={workdir}/flags.cfg"])
-    config = config_from_flags()
+    config = TrainFlags.of({**read_run(workdir), "workdir": workdir})
     sources = data.build_source(config), data.build_eval_source(config)
     encoder = build.load_trained(config, sources[0]).encoder
     return [

@@ -20,8 +20,8 @@ from augmented_views import read_config
 from npid_tf.distribution.strategies import build_local_strategy
 from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.protocols.embeddings import embed_all
-from npid_tf.protocols.labelled import labelled_sources, layer_vectors
-from npid_tf.protocols.linear_probe import evaluate_linear_cached
+from npid_tf.protocols.labelled import LayerFlags, labelled_sources, layer_vectors
+from npid_tf.protocols.linear_probe import evaluate_linear_probe
 from npid_tf.protocols.svm import evaluate_svm
 from npid_tf.runs import build
 
@@ -102,17 +102,17 @@ def knn_rows(config, source, eval_source):
         yield ["kNN", "trained", name, setting, top1, "", "", f"{seconds:.0f}"]
 
 
-def classifier_rows(config, source, eval_source):
+def classifier_rows(config, learned, source, eval_source):
     """Rows of the table, one for each classifier, with scikit-learn's beside it."""
     start = time.perf_counter()
-    for row in evaluate_linear_cached(config):
+    for row in evaluate_linear_probe(config, learned):
         data = features(config, row["encoder"], source, eval_source)
         other = logistic_regression(*data, row["weight_decay"])
         setting = f"weight decay {row['weight_decay']:g}"
-        name = "linear_cached", row["encoder"], row["layer"], setting
+        name = "linear_probe", row["encoder"], row["layer"], setting
         yield [*name, *compared(row["top1"], other, start)]
         start = time.perf_counter()
-    for row in evaluate_svm(config):
+    for row in evaluate_svm(config, learned):
         data = features(config, "trained", source, eval_source)
         # The costs are told to three digits.
         other = linear_svms(*data, [float(cost) for cost in row["costs"].split()])
@@ -144,17 +144,17 @@ def main(arguments=None):
         "--num_images", type=int, help="The first of each split; None: all of them"
     )
     flags = parser.parse_args(arguments)
-    config = dataclasses.replace(read_config(flags.workdir), layers=("features",))
+    config = read_config(flags.workdir)
+    learned = LayerFlags()
     if flags.num_images is not None:
+        learned = LayerFlags(labelled_split=first(config.split, flags.num_images))
         config = dataclasses.replace(
-            config,
-            labelled_split=first(config.split, flags.num_images),
-            eval_split=first(config.eval_split or "train", flags.num_images),
+            config, eval_split=first(config.eval_split or "train", flags.num_images)
         )
-    source, eval_source = labelled_sources(config)
+    source, eval_source = labelled_sources(config, learned, "linear_probe")
     rows = [
         *knn_rows(config, source, eval_source),
-        *classifier_rows(config, source, eval_source),
+        *classifier_rows(config, learned, source, eval_source),
     ]
     print(f"\n{measure.machine()}\n")
     num_images = source.num_instances, eval_source.num_instances

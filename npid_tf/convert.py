@@ -2,7 +2,8 @@
 
 In: `npid convert --input=FILE --source=lemniscate --backbone=resnet50 --image_size=224
 --dataset=folder:PHOTOS --workdir=RUN`. RUN becomes a run that `evaluate` and `export`
-read and that `train` resumes. Out: `npid convert --workdir=RUN --output=FILE.safetensors`
+read and that `train` resumes.
+Out: `npid convert --workdir=RUN --output=FILE.safetensors`.
 """
 
 import dataclasses

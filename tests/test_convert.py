@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from npid_tf.checkpoints.files import list_checkpoints
-from npid_tf.convert import is_bank_of, main
+from npid_tf.convert import main
 from npid_tf.encoders.embed import embed
 from npid_tf.runs import build, data
-from npid_tf.runs.workdir import checkpoint_directory
-from npid_tf.train import train
+from npid_tf.runs.convert import ConvertFlags, is_bank_of
+from npid_tf.runs.train import train
+from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.runs.workdir import checkpoint_directory, read_run
 from npid_tf.weights.encoder_arrays import read_encoder
 from npid_tf.weights.files import read_file
+from tests.support.given import given
 from tests.support.torch_pickles import Call, write_legacy
 
 
@@ -27,34 +30,29 @@ def embeddings_of(config):
 
 @pytest.fixture(scope="module")
 def written(trained_workdir, tmp_path_factory):
-    """The tiny run's encoder: its Config with `output`, and its arrays."""
-    path = tmp_path_factory.mktemp("written") / "encoder.npz"
-    config = dataclasses.replace(trained_workdir, output=str(path))
-    main(config, [])
+    """The tiny run's encoder: the file, and its arrays."""
+    path = str(tmp_path_factory.mktemp("written") / "encoder.npz")
+    main(given(workdir=trained_workdir.workdir, output=path))
     with np.load(path) as arrays:
-        return config, dict(arrays)
+        return path, dict(arrays)
 
 
 @pytest.fixture
 def into(trained_workdir, tmp_path):
-    """The Config of a new run on the same images, with other settings."""
+    """Converts a file into a new run on the same images, with other settings."""
 
-    def make(path, source, **settings):
-        return dataclasses.replace(
+    def convert(path, source, **settings):
+        config = dataclasses.replace(
             trained_workdir,
             workdir=str(tmp_path / "run"),
-            input=str(path),
-            source=source,
             embedding_dim=3,
             seed=1,
             **settings,
         )
+        main(given(config, ConvertFlags(input=str(path), source=source)))
+        return TrainFlags.of(read_run(config.workdir))
 
-    return make
-
-
-def flags_of(config, parse):
-    return parse(f"--flagfile={os.path.join(config.workdir, 'flags.cfg')}")
+    return convert
 
 
 def lemniscate(arrays, bank, params):
@@ -66,33 +64,32 @@ def lemniscate(arrays, bank, params):
     return {"epoch": 200, "state_dict": state_dict, "lemniscate": average}
 
 
-def test_the_way_out_and_back_is_exact(written, into, parse, capsys, tmp_path):
-    first, _ = written
-    config = into(first.output, "npid_tf")
-    main(config, [])
+def test_the_way_out_and_back_is_exact(
+    trained_workdir, written, into, capsys, tmp_path
+):
+    run = into(written[0], "npid_tf")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("From the file: --head=linear")
     assert lines[1] == "Matched: 102 of the encoder's 102 arrays."
-    assert lines[-1] == f"Written to {config.workdir}: go on with its flags.cfg."
-    run = flags_of(config, parse)
-    assert (run.embedding_dim, run.input) == (16, None)
+    assert lines[-1] == (
+        f"Written to {run.workdir}: train, evaluate and export take it."
+    )
+    assert run.embedding_dim == 16
     embeddings, bank = embeddings_of(run)
-    expected, _ = embeddings_of(first)
+    expected, _ = embeddings_of(trained_workdir)
     np.testing.assert_array_equal(embeddings, expected)
     np.testing.assert_allclose(bank, expected, atol=1e-6)
     for ending in ("pth", "safetensors"):
-        again = dataclasses.replace(run, output=str(tmp_path / f"out.{ending}"))
-        main(again, [])
-        arrays = read_file(again.output)
+        path = str(tmp_path / f"out.{ending}")
+        main(given(workdir=run.workdir, output=path))
+        arrays = read_file(path)
         assert arrays.keys() == written[1].keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, written[1][name])
 
 
-def test_training_goes_on_from_converted_weights(written, into, parse):
-    config = into(written[0].output, "npid_tf")
-    main(config, [])
-    run = flags_of(config, parse)
+def test_training_goes_on_from_converted_weights(written, into):
+    run = into(written[0], "npid_tf")
     model = train(run)  # One epoch.
     assert int(os.path.basename(list_checkpoints(checkpoint_directory(run))[-1]))
     moved = [
@@ -103,15 +100,15 @@ def test_training_goes_on_from_converted_weights(written, into, parse):
     assert 0 < max(moved) < 0.5
 
 
-def test_the_authors_bank_and_settings_are_taken(written, into, parse, tmp_path):
-    first, arrays = written
-    bank, _ = embeddings_of(first)
+def test_the_authors_bank_and_settings_are_taken(
+    trained_workdir, written, into, tmp_path
+):
+    _, arrays = written
+    bank, _ = embeddings_of(trained_workdir)
     bank[:8] = bank[8:16]  # Not the embeddings, as a trained bank is not.
     params = [100, 0.25, 12345.0, 0.75]
     write_legacy(tmp_path / "ckpt.pth.tar", lemniscate(arrays, bank, params))
-    config = into(tmp_path / "ckpt.pth.tar", "lemniscate", loss="nce", num_negatives=9)
-    main(config, [])
-    run = flags_of(config, parse)
+    run = into(tmp_path / "ckpt.pth.tar", "lemniscate", loss="nce", num_negatives=9)
     assert (run.temperature, run.bank_momentum) == (0.25, 0.75)
     model = build.load_trained(run, data.build_source(run))
     np.testing.assert_allclose(model.bank.numpy(), bank, atol=1e-6)
@@ -119,8 +116,8 @@ def test_the_authors_bank_and_settings_are_taken(written, into, parse, tmp_path)
     assert model.instance_loss.z.numpy() == 12345
 
 
-def test_a_bank_of_other_images_is_not_taken(written, capsys):
-    config, _ = written
+def test_a_bank_of_other_images_is_not_taken(trained_workdir, capsys):
+    config = trained_workdir
     source = data.build_source(config)
     encoder = build.load_trained(config, source).encoder
     dataset = data.build_eval_dataset(config, source)
@@ -139,29 +136,33 @@ def test_an_unset_array_ends_it_and_nothing_is_written(written, into, tmp_path, 
     arrays["layer1.0.extra"] = arrays.pop("layer1.0.conv1.weight")
     path = tmp_path / "less.npz"
     np.savez(path, **arrays)
-    config = into(path, "npid_tf")
     message = r"1 of the encoder's arrays stay unset.*--backbone=resnet18_cifar"
     with pytest.raises(ValueError, match=message):
-        main(config, [])
+        into(path, "npid_tf")
     lines = capsys.readouterr().out.splitlines()
     assert "  layer1.0.extra" in lines
     assert "  layer1.0.conv1.weight [4, 4, 3, 3]: not in the file" in lines
-    assert list_checkpoints(checkpoint_directory(config)) == []
+    assert list_checkpoints(str(tmp_path / "run" / "checkpoints")) == []
 
 
 def test_a_run_is_not_overwritten(written, trained_workdir):
-    config = dataclasses.replace(trained_workdir, input=written[0].output)
     with pytest.raises(ValueError, match=r"has checkpoints\. Pass another --workdir"):
-        main(config, [])
+        main(given(trained_workdir, input=written[0]))
 
 
 @pytest.mark.parametrize("files", [{}, {"input": "a.pth", "output": "b.npz"}])
 def test_one_of_input_and_output_is_asked_for(files, trained_workdir):
-    config = dataclasses.replace(trained_workdir, **files)
     with pytest.raises(ValueError, match="Pass either --input=FILE"):
-        main(config, [])
+        main(given(trained_workdir, **files))
 
 
-def test_bare_arguments_are_refused(trained_workdir):
-    with pytest.raises(ValueError, match=r"Unexpected arguments: FILE\.$"):
-        main(trained_workdir, ["FILE"])
+def test_bare_arguments_are_refused(trained_workdir, written):
+    with pytest.raises(ValueError, match=r"Unexpected arguments: file.pth"):
+        main(given(trained_workdir, input=written[0], arguments=["file.pth"]))
+
+
+def test_flags_of_the_run_are_its_own_on_the_way_out(trained_workdir):
+    line = given(workdir=trained_workdir.workdir, output="x.npz", width=9)
+    line = dataclasses.replace(line, on_line=frozenset({"width", "output"}))
+    with pytest.raises(ValueError, match=r"`width` is the run's own"):
+        main(line)

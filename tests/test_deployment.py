@@ -1,5 +1,6 @@
 """The files of export/ and the Dockerfile, checked without Docker or a cluster."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,6 +13,10 @@ import tomllib
 import venv
 
 import pytest
+
+from npid_tf.command_line.given import parse
+from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.server.serve import ServeFlags
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 EXPORT = REPOSITORY / "export"
@@ -99,12 +104,13 @@ def test_all_files_start_programs_in_the_one_image():
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_programs_take_the_flags_that_they_are_given(number, parse, monkeypatch):
+def test_programs_take_the_flags_that_they_are_given(number, monkeypatch):
     monkeypatch.chdir(REPOSITORY)  # As in the image, configs/ is below.
     name, command = list(programs())[number]
     assert command[:2] == ["python", "-m"], name
     assert command[2] in ("npid_tf.train", "npid_tf.serve"), name
-    parse(*command[3:])
+    kind = {"npid_tf.train": TrainFlags, "npid_tf.serve": ServeFlags}[command[2]]
+    parse(command[3:], dataclasses.fields(kind)).flags(kind)
 
 
 def test_nothing_is_installed_from_where_nothing_can_be_written():

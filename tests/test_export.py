@@ -13,9 +13,11 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.encoders.encoder import encoder_hash
-from npid_tf.export import export, main
+from npid_tf.export import main
 from npid_tf.runs import build, data
+from npid_tf.runs.export import ExportFlags, export
 from npid_tf.search.live.index import LiveIndex
+from tests.support.given import given
 
 pytest.importorskip("scann")
 
@@ -36,7 +38,9 @@ def copy_of_export(exported, tmp_path):
     return dataclasses.replace(exported, export_dir=directory)
 
 
-def test_the_manifest_tells_what_the_index_holds(exported, model_and_images):
+def test_the_manifest_tells_what_the_index_holds(
+    trained_workdir, exported, model_and_images
+):
     directory = os.path.join(exported.export_dir, "index")
     with open(os.path.join(directory, "manifest.json"), encoding="utf-8") as file:
         manifest = json.load(file)
@@ -50,7 +54,7 @@ def test_the_manifest_tells_what_the_index_holds(exported, model_and_images):
     assert manifest["data"]["split"] == "train[:256]"
     with open(os.path.join(directory, "ids.json"), encoding="utf-8") as file:
         ids = json.load(file)
-    labels = data.build_source(exported).labels
+    labels = data.build_source(trained_workdir).labels
     assert ids["ids"] is None  # They are the row numbers.
     assert ids["labels"]["classes"] == [str(digit) for digit in range(10)]
     assert ids["labels"]["numbers"] == labels.tolist()
@@ -160,14 +164,16 @@ def test_the_warm_up_requests_are_answered_by_their_signatures(exported):
     assert answered == [("encoder", "serving_default"), ("encoder", "serving_bytes")]
 
 
-def test_a_second_export_makes_version_2_and_leaves_version_1(copy_of_export, capsys):
+def test_a_second_export_makes_version_2_and_leaves_version_1(
+    trained_workdir, copy_of_export, capsys
+):
     directory = copy_of_export.export_dir
     before = _contents(directory, "encoder/1", "neighbors/1")
     index = LiveIndex(os.path.join(directory, "index"))
     index.delete(["7"])
     index.upsert(["new", "newer"], index.embeddings(["3", "4"]))
     index.close()
-    main(copy_of_export, [])
+    main(given(copy_of_export, workdir=trained_workdir.workdir))
     shown = capsys.readouterr().out
     assert "recall@5 1.0000 over 256 rows" in shown
     assert "encoder carry over, 2 images added and 1 removed" in shown
@@ -178,45 +184,48 @@ def test_a_second_export_makes_version_2_and_leaves_version_1(copy_of_export, ca
         assert sorted(os.listdir(os.path.join(directory, model))) == ["1", "2"]
 
 
-def test_a_failed_export_leaves_the_earlier_one_intact(copy_of_export, monkeypatch):
+def test_a_failed_export_leaves_the_earlier_one_intact(
+    trained_workdir, copy_of_export, monkeypatch
+):
     def fill_the_disk(module, signatures, directory, description):
         tf.io.write_file(os.path.join(directory, "saved_model.pb"), b"the beginning")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("npid_tf.export.save_model", fill_the_disk)
+    monkeypatch.setattr("npid_tf.runs.export.save_model", fill_the_disk)
     directory = copy_of_export.export_dir
     before = _contents(directory, ".")
     with pytest.raises(OSError, match=r"Could not write .*No space left .* is intact"):
-        export(copy_of_export)
+        export(trained_workdir, copy_of_export)
     assert _contents(directory, ".") == before
 
 
-def test_a_recall_that_is_missed_leaves_the_earlier_export_intact(copy_of_export):
+def test_a_recall_that_is_missed_leaves_the_earlier_export_intact(
+    trained_workdir, copy_of_export
+):
     directory = copy_of_export.export_dir
     before = _contents(directory, ".")
-    config = dataclasses.replace(copy_of_export, recall=1.0, index_dtype="int8")
+    flags = dataclasses.replace(copy_of_export, recall=1.0, index_dtype="int8")
     with pytest.raises(ValueError, match=r"misses --recall=1.0"):
-        export(config)
+        export(trained_workdir, flags)
     assert _contents(directory, ".") == before
 
 
-def test_held_out_images_tune_the_index_where_flags_name_them(copy_of_export):
+def test_held_out_images_tune_the_index_where_flags_name_them(
+    trained_workdir, copy_of_export
+):
     manifest = export(
-        dataclasses.replace(
-            copy_of_export,
-            eval_split="train[256:300]",
-            recall=0.8,
-            index_dtype="bfloat16",
-        )
+        dataclasses.replace(trained_workdir, eval_split="train[256:300]"),
+        dataclasses.replace(copy_of_export, recall=0.8, index_dtype="bfloat16"),
     )
     assert manifest["queries"] == "44 images that are not in the index"
     assert manifest["settings"]["dtype"] == "bfloat16"
 
 
 def test_scann_in_the_graph_finds_what_the_neighbors_model_finds(
-    copy_of_export, model_and_images
+    trained_workdir, copy_of_export, model_and_images
 ):
-    export(dataclasses.replace(copy_of_export, scann_saved_model=True))
+    flags = dataclasses.replace(copy_of_export, scann_saved_model=True)
+    export(trained_workdir, flags)
     assert os.listdir(os.path.join(copy_of_export.export_dir, "neighbors_scann")) == [
         "2"
     ]
@@ -240,14 +249,16 @@ def test_scann_in_the_graph_finds_what_the_neighbors_model_finds(
         ({"engine": "milvus"}, "Pass --uri="),
     ],
 )
-def test_what_does_not_go_together_is_refused_at_once(exported, flags, message):
+def test_what_does_not_go_together_is_refused_at_once(
+    trained_workdir, exported, flags, message
+):
     with pytest.raises(ValueError, match=message):
-        export(dataclasses.replace(exported, **flags))
+        export(trained_workdir, dataclasses.replace(exported, **flags))
 
 
 def test_an_unknown_dtype_is_refused_at_once(exported):
     with pytest.raises(ValueError, match=r"index_dtype 'float16'. Known: float32"):
-        export(dataclasses.replace(exported, index_dtype="float16"))
+        dataclasses.replace(exported, index_dtype="float16")
 
 
 def _contents(directory, *parts):
@@ -262,19 +273,17 @@ def _contents(directory, *parts):
 
 def test_without_a_checkpoint_nothing_is_written(trained_workdir, tmp_path):
     directory = tmp_path / "export"
-    config = dataclasses.replace(
-        trained_workdir, workdir=str(tmp_path / "run"), export_dir=str(directory)
-    )
+    config = dataclasses.replace(trained_workdir, workdir=str(tmp_path / "run"))
     with pytest.raises(ValueError, match="No checkpoint"):
-        export(config)
+        export(config, ExportFlags(export_dir=str(directory)))
     assert not directory.exists()
 
 
-def test_k_beyond_the_images_is_refused(exported):
+def test_k_beyond_the_images_is_refused(trained_workdir, exported):
     with pytest.raises(ValueError, match=r"at most the 256 .*Received: 257"):
-        export(dataclasses.replace(exported, k=(257,)))
+        export(trained_workdir, dataclasses.replace(exported, k=(257,)))
 
 
 def test_without_a_folder_to_write_to_it_says_which_flag_to_pass(trained_workdir):
     with pytest.raises(ValueError, match="--export_dir"):
-        export(trained_workdir)
+        export(trained_workdir, ExportFlags())

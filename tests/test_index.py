@@ -1,6 +1,5 @@
 """Adding and removing from the command line, and what is then found."""
 
-import dataclasses
 import json
 import shutil
 import sys
@@ -8,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from npid_tf.runs.command_line import run
 
-from npid_tf.index import main
-from npid_tf.search.__main__ import search
+from npid_tf.command_line.program import run
+from npid_tf.index import GROUPS, main
+from npid_tf.runs.index_commands import IndexFlags
+from npid_tf.runs.search import search
 from npid_tf.search.live.index import LiveIndex
+from tests.support.given import given
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def config(exported, tmp_path):
     """Of a copy of the export of 256 digits."""
     directory = str(tmp_path / "export")
     shutil.copytree(exported.export_dir, directory)
-    return dataclasses.replace(exported, export_dir=directory)
+    return IndexFlags(export_dir=directory)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def photos(tmp_path):
 
 
 def test_what_is_added_is_found_and_what_is_removed_is_not(config, photos, capsys):
-    main(config, ["add", str(photos)])
+    main(given(config, arguments=["add", str(photos)]))
     shown = capsys.readouterr().out
     assert "70/70" in shown
     assert "Added 70 images; the index holds 326." in shown
@@ -51,9 +52,9 @@ def test_what_is_added_is_found_and_what_is_removed_is_not(config, photos, capsy
     ((first, *_),), _ = search(config.export_dir, [names[0]], 3)
     assert first["id"] not in (names[0], "7")
 
-    main(config, ["compact"])
+    main(given(config, arguments=["compact"]))
     assert json.loads(capsys.readouterr().out.split("items.\n")[1])["generation"] == 1
-    main(config, ["stats"])
+    main(given(config, arguments=["stats"]))
     stats = json.loads(capsys.readouterr().out)
     assert (stats["items"], stats["added_since"]) == (324, 0)
     ((first, *_),), _ = search(config.export_dir, [names[1]], 3)
@@ -69,7 +70,7 @@ def test_bad_files_are_named_and_the_others_added(config, photos):
         rf"{photos / 'bad.png'} does not decode",
     ):
         names = [f"{photos}/{name}.png" for name in ("01", "bad", "absent", "02", "01")]
-        main(config, ["add", *names])
+        main(given(config, arguments=["add", *names]))
     index = LiveIndex(f"{config.export_dir}/index")
     assert f"{photos}/01.png" in index and f"{photos}/02.png" in index
     assert len(index) == 258
@@ -78,7 +79,7 @@ def test_bad_files_are_named_and_the_others_added(config, photos):
 
 def test_unknown_ids_are_named_and_the_others_removed(config):
     with pytest.raises(ValueError, match=r"Not in the index: 256, x\."):
-        main(config, ["remove", "7", "256", "8", "x"])
+        main(given(config, arguments=["remove", "7", "256", "8", "x"]))
     index = LiveIndex(f"{config.export_dir}/index")
     assert len(index) == 254
     index.close()
@@ -89,17 +90,17 @@ def test_while_a_server_has_it_open_it_says_so_but_tells_stats(config, photos, c
     with pytest.raises(
         ValueError, match=r"open for writing.*Make the change through it"
     ):
-        main(config, ["add", str(photos)])
-    main(config, ["stats"])
+        main(given(config, arguments=["add", str(photos)]))
+    main(given(config, arguments=["stats"]))
     assert json.loads(capsys.readouterr().out)["items"] == 256
     index.close()
 
 
-def test_flags_may_come_after_the_command(config, no_flags, monkeypatch, capsys):
+def test_flags_may_come_after_the_command(config, monkeypatch, capsys):
     arguments = ["index", "stats", f"--export_dir={config.export_dir}"]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as ended:
-        run(main)
+        run(main, GROUPS)
     assert not ended.value.code
     assert '"items": 256' in capsys.readouterr().out
 
@@ -109,16 +110,16 @@ def test_flags_may_come_after_the_command(config, no_flags, monkeypatch, capsys)
     [
         ([], r"Unknown command None. Known: add, remove, stats, compact"),
         (["drop"], r"Unknown command 'drop'. Known: add"),
-        (["add"], r"What to add\? Pass files"),
+        (["add"], r"`add` needs files"),
         (["stats", "x.png"], r"`stats` takes no files. Received: x.png"),
         (["compact", "x.png"], r"`compact` takes no files"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(config, arguments, message):
     with pytest.raises(ValueError, match=message):
-        main(config, arguments)
+        main(given(config, arguments=arguments))
 
 
-def test_without_an_export_it_says_which_flag_to_pass(trained_workdir):
+def test_without_an_export_it_says_which_flag_to_pass():
     with pytest.raises(ValueError, match="Pass --export_dir=DIR"):
-        main(trained_workdir, ["stats"])
+        main(given(arguments=["stats"]))

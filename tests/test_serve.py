@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from npid_tf.runs.train_flags import TrainFlags
-from npid_tf.serve import main, serve
+from npid_tf.serve import main
+from npid_tf.server.serve import ServeFlags, serve
+from tests.support.given import given
 
 
 def test_it_serves_until_sigterm_and_ends_well(exported):
@@ -35,19 +36,20 @@ def test_it_serves_until_sigterm_and_ends_well(exported):
 
 def test_without_an_export_it_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="--export_dir"):
-        serve(TrainFlags())
+        serve(ServeFlags())
     with pytest.raises(ValueError, match=r"No encoder in .* Make one with"):
-        serve(TrainFlags(export_dir=str(tmp_path)))
-    with pytest.raises(ValueError, match="Unexpected arguments: x"):
-        main(TrainFlags(), ["x"])
+        serve(ServeFlags(export_dir=str(tmp_path)))
+    with pytest.raises(ValueError, match="Unexpected arguments: y"):
+        main(given(arguments=["x", "y"]))
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.startswith("npid_tf.server")]:
-        monkeypatch.delitem(sys.modules, name)
+        if name != "npid_tf.server.serve":
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r"npid_tf\[serving\]"):
-        serve(TrainFlags(export_dir=str(tmp_path)))
+        serve(ServeFlags(export_dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -55,4 +57,4 @@ def test_without_the_extra_the_error_names_it(monkeypatch, tmp_path):
 )
 def test_bounds_that_allow_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        TrainFlags(**wrong)
+        ServeFlags(**wrong)

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from npid_tf.train import train
+from npid_tf.runs.train import train
 from npid_tf.training.metrics_file import read_metrics
 from tests.support.tiny_run import in_workdir, metrics_without_time, saved_tensors
 

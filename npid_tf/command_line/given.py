@@ -11,7 +11,7 @@ import os
 
 from absl import flags
 
-from npid_tf.command_line.fields import kind_of
+from npid_tf.command_line.fields import NUMBERS, kind_of
 from npid_tf.errors import FileError, UserError
 
 _DEFINE = {
@@ -22,6 +22,7 @@ _DEFINE = {
 }
 _IN_WORDS = {int: "whole numbers", float: "numbers", str: "texts"}
 FLAGFILE = "flagfile"
+REST = "--"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +64,12 @@ def parse(words, fields, elsewhere=dict, aliases=None):
     values = _define(fields, aliases)
     lines, foreign, on_line = [], {}, set()
     for text, file in _lines(words):
-        name = _name_of(text, fields, aliases)
+        name = None if file == REST else _name_of(text, fields, aliases)
         if file is None or name is None or name in fields:
             lines.append(text)
             if file is None and name is not None:
                 on_line.add(name)
-        elif name in elsewhere():
+        elif {name, name.removeprefix("no")} & elsewhere().keys():
             foreign[name] = text
         else:
             raise UserError(f"{file}: {_unknown(name, fields, elsewhere)}")
@@ -91,11 +92,13 @@ def _define(fields, aliases):
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # Flags may follow arguments.
     for name, field in fields.items():
-        kind, _, is_several = kind_of(field)
+        kind, may_be_none, is_several = kind_of(field)
         if field.metadata["repeated"]:
             define, default = flags.DEFINE_multi_string, list(field.default)
         elif is_several:
             define, default = flags.DEFINE_list, [str(one) for one in field.default]
+        elif may_be_none:  # Text, of which `--name=` is None; `_typed` converts it.
+            define, default = flags.DEFINE_string, None
         else:
             define, default = _DEFINE[kind], field.default
         define(name, default, field.metadata["help"], flag_values=values)
@@ -107,14 +110,15 @@ def _define(fields, aliases):
 def _lines(words):
     """(word, file it is from or None), files of flags read in their place.
 
-    A word after a flag, as in `--epochs 3`, stays a word of its own.
+    A word after a flag, as in `--epochs 3`, stays a word of its own. Words after `--`
+    are arguments: their file is `REST`.
     """
     words = list(words)
     while words:
         word = words.pop(0)
         name, is_set, path = word.lstrip("-").partition("=")
         if word == "--":
-            yield from ((rest, None) for rest in [word, *words])
+            yield from ((rest, REST) for rest in [word, *words])
             return
         if not word.startswith("-") or name != FLAGFILE:
             yield word, None
@@ -202,8 +206,13 @@ def _typed(field, value):
                 f"`{field.name}` must be {_IN_WORDS[kind]} separated by commas. "
                 f"Received: {','.join(value)}."
             ) from None
-    if kind is str and may_be_none:
-        return value or None  # --eval_split= takes a file's value back
+    if may_be_none:
+        try:
+            return kind(value) if value else None  # --z_decay= takes a value back.
+        except ValueError:
+            raise UserError(
+                f"`{field.name}` must be {NUMBERS[kind]}. Received: {value}."
+            ) from None
     return value
 
 

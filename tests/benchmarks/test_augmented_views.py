@@ -4,21 +4,22 @@ import dataclasses
 
 import numpy as np
 import pytest
-from npid_tf.runs.command_line import write_flagfile
 
 from augmented_views import load_or_embed
+from npid_tf.command_line.given import flag_lines
 from npid_tf.encoders.embed import embed
 from npid_tf.runs import build, data
 
 
 @pytest.fixture
-def workdir(trained_workdir, tmp_path, no_flags):
+def workdir(trained_workdir, tmp_path):
     """The tiny run, without augmentation, with images held out in its flags."""
     (tmp_path / "checkpoints").symlink_to(f"{trained_workdir.workdir}/checkpoints")
     config = dataclasses.replace(
         trained_workdir, workdir="moved since", eval_split="train[256:300]"
     )
-    write_flagfile(config, tmp_path / "flags.cfg")
+    lines = "\n".join(flag_lines(config))
+    (tmp_path / "flags.cfg").write_text(lines)
     return str(tmp_path)
 
 

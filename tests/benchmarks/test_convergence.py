@@ -1,11 +1,14 @@
 """The table, file and picture of recipes, from runs that are made up."""
 
 import csv
+import dataclasses
 import pathlib
 
 import pytest
 
 import convergence
+from npid_tf.command_line.given import parse
+from npid_tf.runs.train_flags import TrainFlags
 
 
 def made_up_run(top1):
@@ -59,7 +62,10 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones(capsys):
     assert "Known: authors, default, one_view" in capsys.readouterr().err
 
 
-def test_recipes_are_of_flags_that_there_are_and_differ(parse, monkeypatch):
+def test_recipes_are_of_flags_that_there_are_and_differ(monkeypatch):
     monkeypatch.chdir(pathlib.Path(__file__).resolve().parents[2])
-    configs = [parse(*flags) for flags in convergence.RECIPES.values()]
+    fields = dataclasses.fields(TrainFlags)
+    configs = [
+        parse(flags, fields).flags(TrainFlags) for flags in convergence.RECIPES.values()
+    ]
     assert all(config not in configs[:i] for i, config in enumerate(configs))

@@ -38,7 +38,7 @@ def test_a_wrong_neighbor_shows_as_a_difference():
 
 
 def test_an_embedded_run_has_the_rows_and_queries_of_its_images(
-    trained_workdir, tmp_path, no_flags
+    trained_workdir, tmp_path
 ):
     flags = pathlib.Path(trained_workdir.workdir, "flags.cfg").read_text()
     (tmp_path / "flags.cfg").write_text(f"{flags}\n--eval_split=train[256:300]\n")

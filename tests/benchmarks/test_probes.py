@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def workdir(trained_workdir, tmp_path, no_flags):
+def workdir(trained_workdir, tmp_path):
     """The tiny run, with images held out and a feature cache of its own."""
     trained = pathlib.Path(trained_workdir.workdir)
     flags = (trained / "flags.cfg").read_text()
@@ -26,8 +26,8 @@ def test_scikit_learn_agrees_with_the_protocols_on_one_encoder(workdir, capsys):
     assert [row[:3] for row in rows] == [
         ["kNN", "trained", "refreshed embeddings"],
         ["kNN", "trained", "backbone features"],
-        ["linear_cached", "trained", "features"],
-        ["linear_cached", "untrained", "features"],
+        ["linear_probe", "trained", "features"],
+        ["linear_probe", "untrained", "features"],
         ["svm", "trained", "features"],
     ]
     assert rows[0][3] == "k = 120, temperature 0.1"

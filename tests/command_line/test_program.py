@@ -1,4 +1,4 @@
-"""The flags: --help, flagfiles, and how errors end."""
+"""`--help`, and how programs end."""
 
 import dataclasses
 import json
@@ -9,13 +9,13 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
-from npid_tf.runs.command_line import run, write_flagfile
 
-from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.command_line.program import run
+from npid_tf.command_line.programs import PROGRAMS
+from npid_tf.command_line.recipes import RecipeFlags
+from npid_tf.runs.train_flags import TrainFlags, groups
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-FIELDS = [field.name for field in dataclasses.fields(Config)]
 
 
 def run_train(*arguments):
@@ -23,80 +23,27 @@ def run_train(*arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
 
 
-def test_help_lists_our_flags_and_no_others():
+def listed(text):
+    return re.findall(r"^  --(?:\[no\])?(\w+):", text, re.MULTILINE)
+
+
+def test_help_lists_the_flags_of_train_in_groups_and_no_others():
     shown = run_train("--help").stdout
-    listed = re.findall(r"^  --(?:\[no\])?(\w+):", shown, re.MULTILINE)
-    assert sorted(listed) == sorted(FIELDS)
+    fields = [*dataclasses.fields(RecipeFlags), *dataclasses.fields(TrainFlags)]
+    assert listed(shown) == [field.name for field in fields]
+    for title in groups():
+        assert f"\n{title}:\n" in shown
 
 
-def test_the_defaults_of_the_flags_are_those_of_config(parse):
-    assert parse() == TrainFlags()
-
-
-OTHER_VALUES = {
-    "an empty list": TrainFlags(decay_epochs=()),
-    "lists, spaces and None": TrainFlags(
-        decay_epochs=(3, 5), k=(1,), image=("a b.png", "c.png"), eval_split=None
-    ),
-    "numbers and bools": TrainFlags(
-        skip_corrupt=True, z_decay=0.99, weight_decay=1e-6, checkpoint_steps=7
-    ),
-    "numbers with a point": TrainFlags(fine_tune_rates=(0.5, 1e-5)),
-    "a comma in a file's name": TrainFlags(image=("a,b.jpg", "c.png")),
-    "text": TrainFlags(
-        dataset="folder:/a b/c=d", data_dir="/tfds", eval_dataset="npz:x"
-    ),
-}
-
-
-@pytest.mark.parametrize("config", OTHER_VALUES.values(), ids=OTHER_VALUES)
-def test_a_written_flagfile_is_read_as_the_same_config(parse, config, tmp_path):
-    write_flagfile(config, tmp_path / "flags.cfg")
-    assert parse(f"--flagfile={tmp_path / 'flags.cfg'}") == config
-    assert [file.name for file in tmp_path.iterdir()] == ["flags.cfg"]
-
-
-def test_flags_after_the_flagfile_win(parse, tmp_path):
-    write_flagfile(TrainFlags(epochs=3), tmp_path / "flags.cfg")
-    assert parse(f"--flagfile={tmp_path / 'flags.cfg'}", "--epochs=9").epochs == 9
-
-
-def test_an_unknown_flag_in_a_flagfile_is_refused(parse, tmp_path):
-    (tmp_path / "flags.cfg").write_text("--temprature=0.1\n")
-    with pytest.raises(flags.UnrecognizedFlagError, match="temprature"):
-        parse(f"--flagfile={tmp_path / 'flags.cfg'}")
-
-
-@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("configs/*.cfg")), ids=str)
-def test_every_config_parses(parse, monkeypatch, path):
-    monkeypatch.chdir(REPOSITORY)  # Where its commands run and its parents are found.
-    assert parse(f"--flagfile={path}") != TrainFlags()
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_flag_is_set_by_some_config_test_or_the_readme(name):
-    texts = [path.read_text() for path in REPOSITORY.glob("configs/*.cfg")]
-    texts.append((REPOSITORY / "README.md").read_text(encoding="utf-8"))
-    is_set = any(re.search(rf"^--(no)?{name}\b|--{name}=", t, re.M) for t in texts)
-    tests = [path.read_text() for path in REPOSITORY.glob("tests/**/test_*.py")]
-    assert is_set or any(re.search(rf"\b{name}=|\"{name}\"", text) for text in tests)
-
-
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--k=5,0", "`k` must be at least 1"),
-        ("--k=", "`k` must be at least 1"),
-        (
-            "--fine_tune_rates=.1,x",
-            "`fine_tune_rates` must be numbers separated by commas. Received: .1,x",
-        ),
-        ("--k=5,x", "`k` must be whole numbers separated by commas. Received: 5,x"),
-    ],
-)
-def test_bad_values_are_refused(parse, flag, message):
-    with pytest.raises(ValueError, match=message):
-        parse(flag)
+@pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - {"train"}))
+@pytest.mark.slow
+def test_help_of_every_program_lists_its_own(name):
+    command = [sys.executable, "-m", f"npid_tf.{name}", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert shown.returncode == 0
+    assert listed(shown.stdout)
+    if name != "convert":
+        assert "weight_decay" not in listed(shown.stdout)
 
 
 def test_a_users_error_ends_in_one_line(tmp_path):
@@ -187,12 +134,12 @@ def test_a_warning_is_one_line(endings):
     ["--temprature=1", "--epochs=two", "--flagfile=no/such.cfg", "--skip_corrupt=x"],
 )
 def test_a_flag_that_does_not_parse_is_one_line_and_status_2(
-    no_flags, monkeypatch, capsys, argument
+    monkeypatch, capsys, argument
 ):
     monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
     monkeypatch.setattr(sys, "argv", ["program", argument])
     with pytest.raises(SystemExit) as ended:
-        run(lambda config, arguments: None)
+        run(lambda given: None, {"train": dataclasses.fields(TrainFlags)})
     assert ended.value.code == 2
     shown = capsys.readouterr().err.splitlines()
     assert len(shown) == 1

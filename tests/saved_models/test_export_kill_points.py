@@ -244,14 +244,20 @@ PROGRAM = """if True:
 
 
 @pytest.mark.slow
-def test_the_program_killed_between_its_renames_leaves_the_former(exported, tmp_path):
+def test_the_program_killed_between_its_renames_leaves_the_former(
+    trained_workdir, exported, tmp_path
+):
     directory = tmp_path / "export"
     shutil.copytree(exported.export_dir, directory)
     (folder := tmp_path / "query").mkdir()
+    image = data.build_source(trained_workdir).read(7)
     query = str(folder / "7.png")
-    tf.io.write_file(query, tf.io.encode_png(data.build_source(exported).read(7)))
+    tf.io.write_file(query, tf.io.encode_png(image))
     command = [sys.executable, "-c", PROGRAM, str(directory)]
-    flags = [f"--flagfile={exported.workdir}/flags.cfg", f"--export_dir={directory}"]
+    flags = [
+        f"--flagfile={trained_workdir.workdir}/flags.cfg",
+        f"--export_dir={directory}",
+    ]
     k, status = 4, -signal.SIGKILL
     while status:
         status = subprocess.run([*command, str(k), *flags], check=False).returncode

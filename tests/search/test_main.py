@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf.export import export
 from npid_tf.export import main as export_main
 from npid_tf.runs import data
-from npid_tf.search.__main__ import main, search
+from npid_tf.runs.export import ExportFlags, export
+from npid_tf.runs.search import SearchFlags, search
+from npid_tf.runs.train import train
+from npid_tf.search.__main__ import main
 from npid_tf.search.live.index import LiveIndex
-from npid_tf.train import train
+from tests.support.given import given
 
 
 @pytest.fixture
-def query(exported, tmp_path):
+def query(trained_workdir, tmp_path):
     """A PNG of training image 7."""
     path = str(tmp_path / "query <7>.png")
-    tf.io.write_file(path, tf.io.encode_png(data.build_source(exported).read(7)))
+    tf.io.write_file(path, tf.io.encode_png(data.build_source(trained_workdir).read(7)))
     return path
 
 
@@ -32,9 +34,9 @@ def scann():
     return pytest.importorskip("scann")
 
 
-def test_a_training_image_finds_itself_first(exported, query):
+def test_a_training_image_finds_itself_first(trained_workdir, exported, query):
     ((first, *others),), how = search(exported.export_dir, [query], 5)
-    label = str(data.build_source(exported).labels[7])
+    label = str(data.build_source(trained_workdir).labels[7])
     assert (first["id"], first["label"]) == ("7", label)
     assert how == "Searched with ScaNN, every item compared."
     np.testing.assert_allclose(first["similarity"], 1, atol=1e-5)
@@ -44,13 +46,14 @@ def test_a_training_image_finds_itself_first(exported, query):
 
 
 def test_it_prints_id_label_and_similarity_of_flag_and_bare_files(
-    exported, query, tmp_path, capsys
+    trained_workdir, exported, query, tmp_path, capsys
 ):
     other = str(tmp_path / "other.png")
     shutil.copy(query, other)
-    main(dataclasses.replace(exported, image=(query,)), [other])
+    flags = SearchFlags(export_dir=exported.export_dir, image=(query,), k=5)
+    main(given(flags, arguments=[other]))
     lines = capsys.readouterr().out.splitlines()
-    label = str(data.build_source(exported).labels[7])
+    label = str(data.build_source(trained_workdir).labels[7])
     for start, path in ((0, query), (7, other)):
         assert lines[start] == path
         assert lines[start + 1].split() == ["id", "label", "similarity"]
@@ -60,7 +63,8 @@ def test_it_prints_id_label_and_similarity_of_flag_and_bare_files(
 
 def test_the_gallery_shows_the_query_and_its_neighbors(exported, query, tmp_path):
     gallery = tmp_path / "gallery.html"
-    main(dataclasses.replace(exported, gallery=str(gallery)), [query])
+    flags = SearchFlags(export_dir=exported.export_dir, k=5, gallery=str(gallery))
+    main(given(flags, arguments=[query]))
     html = gallery.read_text(encoding="utf-8")
     images = html.split("data:image/png;base64,")[1:]
     assert len(images) == 1 + 5
@@ -72,7 +76,7 @@ def test_the_gallery_shows_the_query_and_its_neighbors(exported, query, tmp_path
 
 @pytest.fixture
 def exported_folder(trained_workdir, tmp_path):
-    """Config of a run on a folder of classes: 60 of the digits, as PNG files."""
+    """A run on a folder of classes, 60 of the digits as PNG files, and its export."""
     digits = data.build_source(trained_workdir)
     for row in range(60):
         name = f"digit {digits.labels[row]}/{row:03d}.png"
@@ -84,27 +88,29 @@ def exported_folder(trained_workdir, tmp_path):
         dataset=f"folder:{tmp_path / 'images'}",
         split="train",
         batch_size=30,
-        export_dir=str(tmp_path / "export"),
-        gallery=str(tmp_path / "gallery.html"),
     )
     train(config)
-    export(config)
-    return config
+    flags = ExportFlags(export_dir=str(tmp_path / "export"), k=(5, 10))
+    export(config, flags)
+    return config, flags
 
 
-def test_files_of_a_folder_are_found_by_path_and_shown(exported_folder, capsys):
-    config = exported_folder
+def test_files_of_a_folder_are_found_by_path_and_shown(
+    exported_folder, tmp_path, capsys
+):
+    config, flags = exported_folder
     query = data.build_source(config).paths[12]
-    ((first, *_),), _ = search(config.export_dir, [query], 5)
+    ((first, *_),), _ = search(flags.export_dir, [query], 5)
     assert first["id"] == query
     assert first["label"] == os.path.basename(os.path.dirname(query))
-    # Where the data are is known from the export: these flags are those of search.
-    main(dataclasses.replace(config, workdir="elsewhere", dataset="digits"), [query])
-    with open(config.gallery, encoding="utf-8") as file:
+    gallery = str(tmp_path / "gallery.html")
+    flags = SearchFlags(export_dir=flags.export_dir, k=5, gallery=gallery)
+    main(given(flags, arguments=[query]))
+    with open(gallery, encoding="utf-8") as file:
         images = file.read().split("data:image/png;base64,")[1:]
     assert len(images) == 1 + 5
     assert images[0].split('"')[0] == images[1].split('"')[0]
-    assert config.gallery in capsys.readouterr().out
+    assert gallery in capsys.readouterr().out
 
 
 def test_the_index_of_another_encoder_is_refused(exported, query, tmp_path):
@@ -130,11 +136,12 @@ def test_an_older_encoder_serves_the_index_that_it_made(exported, query, tmp_pat
 
 
 def test_milvus_answers_as_the_index_does(
-    milvus_lite, exported, query, tmp_path, capsys
+    milvus_lite, trained_workdir, exported, query, tmp_path, capsys
 ):
     directory, uri = str(tmp_path / "export"), str(tmp_path / "items.db")
-    config = dataclasses.replace(exported, export_dir=directory, engine="milvus")
-    export_main(dataclasses.replace(config, uri=uri), [])
+    milvus = {"export_dir": directory, "engine": "milvus", "uri": uri}
+    flags = ExportFlags(k=(5, 10), **milvus)
+    export_main(given(flags, workdir=trained_workdir.workdir))
     assert f"256 images in Milvus at {uri} (FLAT, recall@5" in capsys.readouterr().out
     assert sorted(os.listdir(directory)) == ["encoder", "neighbors"]
     (found,), how = search(directory, [query], 5, uri)
@@ -144,11 +151,12 @@ def test_milvus_answers_as_the_index_does(
         np.testing.assert_allclose(item["similarity"], same["similarity"], atol=1e-5)
     assert (found[0]["id"], found[0]["label"]) == ("7", expected[0]["label"])
     gallery = tmp_path / "gallery.html"
-    main(dataclasses.replace(config, uri=uri, gallery=str(gallery)), [query])
+    flags_of_search = SearchFlags(k=5, gallery=str(gallery), **milvus)
+    main(given(flags_of_search, arguments=[query]))
     assert "Searched with Milvus" in capsys.readouterr().out
     assert gallery.read_text(encoding="utf-8").count("data:image/png") == 1 + 5
     with pytest.raises(ValueError, match="--scann_saved_model takes the settings of"):
-        export(dataclasses.replace(config, uri=uri, scann_saved_model=True))
+        export(trained_workdir, dataclasses.replace(flags, scann_saved_model=True))
 
 
 def test_a_folder_without_an_export_is_refused(query, tmp_path):
@@ -196,8 +204,8 @@ def test_what_was_added_since_is_found_and_shown(exported, tmp_path):
     index.upsert([added, "gone.png"], np.concatenate([embedding, embedding]))
     index.close()
     gallery = tmp_path / "gallery.html"
-    config = dataclasses.replace(exported, export_dir=directory, gallery=str(gallery))
-    main(config, [added])
+    flags = SearchFlags(export_dir=directory, k=5, gallery=str(gallery))
+    main(given(flags, arguments=[added]))
     html = gallery.read_text(encoding="utf-8")
     images = [part.split('"')[0] for part in html.split("data:image/png;base64,")[1:]]
     assert len(images) == 1 + 5
@@ -217,8 +225,8 @@ def test_an_id_that_is_a_path_opens_no_file(exported, query, tmp_path):
     index.upsert(names, index.embeddings(["7"] * len(names)))
     index.close()
     gallery = tmp_path / "gallery.html"
-    config = dataclasses.replace(exported, export_dir=directory, gallery=str(gallery))
-    main(config, [query])
+    flags = SearchFlags(export_dir=directory, k=5, gallery=str(gallery))
+    main(given(flags, arguments=[query]))
     html = gallery.read_text(encoding="utf-8")
     images = [part.split('"')[0] for part in html.split("data:image/png;base64,")[1:]]
     assert all(os.path.basename(name).split(" ")[0] in html for name in names)
@@ -228,4 +236,4 @@ def test_an_id_that_is_a_path_opens_no_file(exported, query, tmp_path):
 
 def test_without_a_query_it_says_which_flag_to_pass(exported):
     with pytest.raises(ValueError, match="--image=FILE"):
-        main(exported, [])
+        main(given(SearchFlags(export_dir=exported.export_dir)))

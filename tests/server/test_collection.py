@@ -14,11 +14,11 @@ from npid_tf.server.models import Models
 
 
 @pytest.fixture
-def collection(exported, tmp_path):
+def collection(trained_workdir, exported, tmp_path):
     directory = tmp_path / "index"
     shutil.copytree(f"{exported.export_dir}/index", directory)
     index = LiveIndex(str(directory))
-    yield Collection(index, data.build_source(exported))
+    yield Collection(index, data.build_source(trained_workdir))
     index.close()
 
 

@@ -20,8 +20,10 @@ def export_dir(exported, tmp_path):
     return directory
 
 
-def test_the_own_index_opens_again_when_another_took_its_place(exported, export_dir):
-    own = OwnIndex(str(export_dir), lambda data: data.build_source(exported))
+def test_the_own_index_opens_again_when_another_took_its_place(
+    trained_workdir, export_dir
+):
+    own = OwnIndex(str(export_dir), lambda data: data.build_source(trained_workdir))
     before, first = own.identity(), own.open(None)
     assert own.identity() == before
     os.rename(export_dir / "index", export_dir / "old")

@@ -12,6 +12,7 @@ import pytest
 
 from npid_tf.client import Client
 from npid_tf.server.models import Servable
+from npid_tf.server.serve import ServeFlags
 from tests.support.requests import b64
 
 
@@ -81,8 +82,7 @@ def test_the_flags_bound_what_is_served(exported, start_server, digit, tmp_path)
     directory = tmp_path / "export"
     shutil.copytree(exported.export_dir, directory)
     server = start_server(
-        dataclasses.replace(
-            exported,
+        ServeFlags(
             export_dir=str(directory),
             host="localhost",
             port=0,

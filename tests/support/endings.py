@@ -14,6 +14,7 @@ from npid_tf.runs.command_line import run
 
 import npid_tf
 from npid_tf import MemoryBank
+from npid_tf.command_line.program import run
 from npid_tf.errors import FileError, MissingPackageError, UserError
 
 NAMES = dict(
@@ -44,7 +45,7 @@ def end_in(code, path):
         sys.argv = ["program"]
         status = 0
         try:
-            run(lambda config, arguments: eval(body, {**NAMES, "throw": throw}))
+            run(lambda given: eval(body, {**NAMES, "throw": throw}), {})
         except SystemExit as end:
             status = end.code or 0
         except BaseException:

@@ -12,9 +12,8 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.runs import data
-from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.search.live.segment import build_segment
-from npid_tf.serve import serve
+from npid_tf.server.serve import ServeFlags, serve
 from tests.support.half_plus import save_half_plus
 from tests.support.requests import ask
 from tests.support.vectors import unit_rows
@@ -22,7 +21,7 @@ from tests.support.vectors import unit_rows
 
 @pytest.fixture(scope="session")
 def start_server():
-    """Starts servers: (Config) -> the server, stopped at the end of the session."""
+    """Starts servers: (ServeFlags) -> the server, stopped at the end of the session."""
     servers = []
 
     def start(config, **settings):
@@ -65,7 +64,7 @@ def server(exported, tmp_path_factory, start_server):
     directory = tmp_path_factory.mktemp("served") / "export"
     shutil.copytree(exported.export_dir, directory)
     return start_server(
-        dataclasses.replace(exported, export_dir=str(directory), port=0, grpc_port=0),
+        ServeFlags(export_dir=str(directory), port=0, grpc_port=0),
         poll_seconds=0.1,
     )
 
@@ -75,14 +74,14 @@ def toy(tmp_path_factory, start_server):
     """A server whose encoder is version 123 of half-plus-three; it has no index."""
     directory = tmp_path_factory.mktemp("toy")
     save_half_plus(directory / "encoder" / "123", 3.0)
-    config = TrainFlags(export_dir=str(directory), port=0, grpc_port=0)
+    config = ServeFlags(export_dir=str(directory), port=0, grpc_port=0)
     return start_server(config, poll_seconds=0.1)
 
 
 @pytest.fixture(scope="session")
-def digit(exported):
+def digit(trained_workdir):
     """PNGs of the training images: digit(row)."""
-    source = data.build_source(exported)
+    source = data.build_source(trained_workdir)
     return lambda row: tf.io.encode_png(source.read(row)).numpy()
 
 
@@ -118,8 +117,7 @@ def guarded(exported, tmp_path_factory, start_server):
     """A server with a token, an allowed origin and a prefix."""
     directory = str(tmp_path_factory.mktemp("guarded") / "export")
     shutil.copytree(exported.export_dir, directory)
-    config = dataclasses.replace(
-        exported,
+    config = ServeFlags(
         export_dir=directory,
         port=0,
         grpc_port=0,

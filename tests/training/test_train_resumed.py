@@ -15,7 +15,7 @@ from npid_tf.checkpoints.checkpoints import Checkpoints
 from npid_tf.checkpoints.files import list_checkpoints
 from npid_tf.errors import UserError
 from npid_tf.files.run_lock import only_writer
-from npid_tf.train import train
+from npid_tf.runs.train import train
 from tests.support.tiny_run import (
     CLASSIFIER,
     RECENT,

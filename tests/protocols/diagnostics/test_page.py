@@ -10,7 +10,7 @@ from npid_tf.protocols.diagnostics.measure import DiagnosticsFlags, HeldOut, Tra
 from npid_tf.protocols.diagnostics.page import make_page
 from npid_tf.runs.train_flags import TrainFlags
 
-CONFIG = TrainFlags(image_size=4)
+CONFIG, FLAGS = TrainFlags(image_size=4), DiagnosticsFlags()
 RANDOM = np.random.default_rng(0)
 
 

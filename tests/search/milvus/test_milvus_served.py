@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.search.milvus.collection import write_collection
+from npid_tf.server.serve import ServeFlags
 from tests.support.half_plus import save_half_plus
 from tests.support.vectors import unit_rows
 
@@ -58,7 +58,7 @@ def export(milvus):
 @pytest.fixture
 def serve_export(milvus, start_server, tmp_path):
     save_half_plus(tmp_path / "export" / "encoder" / "1", 3.0)
-    config = TrainFlags(
+    config = ServeFlags(
         export_dir=str(tmp_path / "export"),
         port=0,
         grpc_port=0,

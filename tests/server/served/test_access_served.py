@@ -7,12 +7,11 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from npid_tf.runs.command_line import flag_lines
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from npid_tf.client import Client
 from npid_tf.command_line.given import flag_lines
-from npid_tf.runs.train_flags import TrainFlags
+from npid_tf.server.serve import ServeFlags
 from tests.support.requests import headers_of
 
 TOKEN = "open-sesame"
@@ -21,7 +20,9 @@ PAGE = "https://photos.example"
 
 @pytest.fixture(scope="module")
 def read_only(exported, start_server):
-    config = dataclasses.replace(exported, port=0, grpc_port=0, read_only=True)
+    config = ServeFlags(
+        export_dir=exported.export_dir, port=0, grpc_port=0, read_only=True
+    )
     return start_server(config)
 
 
@@ -122,7 +123,7 @@ def test_the_token_comes_from_the_environment_and_is_written_nowhere(
         Client(address).predict("encoder", x)
     client = Client(address, token="of-the-environment")
     assert client.predict("encoder", x)["y"].tolist() == [3.5]
-    config = TrainFlags(api_token=TOKEN)
+    config = ServeFlags(api_token=TOKEN)
     assert TOKEN not in repr(config) + "".join(flag_lines(config))
     assert TOKEN not in str(config.told())
 

@@ -1,7 +1,6 @@
 """Malformed requests, some hundreds here; benchmarks/fuzz_serving.py sends 10,000."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 import npid_tf
 from fuzz_serving import BODY_LIMIT, Fuzzer, Watch
+from npid_tf.server.serve import ServeFlags
 from pressure import measure, too_much
 
 
@@ -21,8 +21,7 @@ def bounded(exported, start_server, tmp_path_factory):
     """A server of an export, of small bounds, and what it logs and opens."""
     directory = str(tmp_path_factory.mktemp("fuzzed") / "export")
     shutil.copytree(exported.export_dir, directory)
-    config = dataclasses.replace(
-        exported,
+    config = ServeFlags(
         export_dir=directory,
         port=0,
         grpc_port=0,

@@ -1,6 +1,5 @@
 """Several servers of one export: one takes changes, any number search beside it."""
 
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ import time
 import pytest
 
 from npid_tf.client import Client
+from npid_tf.server.serve import ServeFlags
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def start(exported, start_server, tmp_path):
 
     def start_one(**flags):
         flags = {"export_dir": str(tmp_path / "export"), **flags}
-        config = dataclasses.replace(exported, port=0, grpc_port=0, **flags)
+        config = ServeFlags(port=0, grpc_port=0, **flags)
         server = start_server(config, poll_seconds=0.05)
         return Client(f"http://127.0.0.1:{server.port}"), server
 
