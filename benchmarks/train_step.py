@@ -16,7 +16,6 @@ import tensorflow as tf
 
 import measure
 import npid_tf
-from npid_tf.runs.build import set_precision
 
 try:
     import torch
@@ -91,10 +90,10 @@ def make_model(loss, width, half, arguments):
 
     half: with layers of mixed bfloat16, and a bank of bfloat16.
     """
-    set_precision("mixed_bfloat16" if half else "float32")
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if half else "float32")
     backbone = npid_tf.build_backbone("resnet18_cifar", IMAGE_SIZE, width)
     encoder = npid_tf.build_encoder(backbone, DIM)
-    set_precision("float32")
+    keras.mixed_precision.set_global_policy("float32")
     if loss == "exact softmax":
         instance_loss = npid_tf.NonparametricSoftmax(TEMPERATURE)
     else:

@@ -9,6 +9,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "npid_tf"
 ROOMS = [
     "errors",
     "files",
+    "command_line",
     "checks",
     "distribution",
     "optimizers",
@@ -37,10 +38,12 @@ ROOMS = [
     "client",
     "runs",
     "protocols",
+    "run",
     "server",
 ]
 PROGRAMS = [
     "train",
+    "embed",
     "evaluate",
     "export",
     "index",

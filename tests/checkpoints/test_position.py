@@ -8,7 +8,7 @@ from npid_tf.checkpoints.position import Position, in_batches_of
 from npid_tf.data.sources.digits import load_digits
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.errors import UserError
-from npid_tf.runs.build import build_train_dataset
+from npid_tf.runs.data import build_train_dataset
 from npid_tf.runs.train_flags import TrainFlags
 from tests.support.saved_models import build
 

@@ -20,7 +20,6 @@ from npid_tf.distribution.strategies import build_strategy
 from npid_tf.encoders.encoder import build_encoder
 from npid_tf.losses import build_loss
 from npid_tf.optimizers import build_optimizer
-from npid_tf.runs.build import set_precision
 
 N, DIM, BATCH, NEGATIVES = 101, 16, 8, 50
 
@@ -62,7 +61,7 @@ QUICK = [
     ],
 )
 def test_every_op_of_a_step_runs_on_a_gpu(loss, precision, row_dtype, num_replicas):
-    set_precision(precision)
+    keras.mixed_precision.set_global_policy(precision)
     strategy = build_strategy("one_device" if num_replicas == 1 else "mirrored")
     with strategy.scope():
         model = build_model(*loss, row_dtype, num_replicas)
@@ -76,7 +75,7 @@ def test_every_op_of_a_step_runs_on_a_gpu(loss, precision, row_dtype, num_replic
 @pytest.mark.parametrize("optimizer", ["sgd", "muon"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_convolutions_and_optimizers_run_on_a_gpu(precision, optimizer):
-    set_precision(precision)
+    keras.mixed_precision.set_global_policy(precision)
     images = keras.Input([8, 8, 3])
     x = keras.layers.ZeroPadding2D()(images)
     x = keras.layers.Conv2D(4, 3, strides=2)(x)

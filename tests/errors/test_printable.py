@@ -5,7 +5,7 @@ import io
 import pytest
 
 from npid_tf.errors.printable import printable
-from npid_tf.runs import command_line
+from npid_tf.command_line import program as command_line
 
 
 @pytest.mark.parametrize(

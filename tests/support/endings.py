@@ -10,7 +10,6 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
-from npid_tf.runs.command_line import run
 
 import npid_tf
 from npid_tf import MemoryBank

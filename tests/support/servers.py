@@ -1,6 +1,5 @@
 """Servers of tiny exports, in threads of the test run, and small indexes."""
 
-import dataclasses
 import functools
 import os
 import shutil

@@ -8,7 +8,7 @@ import re
 import fastapi
 from google.protobuf import json_format
 
-from npid_tf.server import protos
+from npid_tf.server.grpc import protos
 from npid_tf.server.http.json_document import parse_object
 from npid_tf.server.http.json_tensors import (
     read_inputs,

@@ -1,6 +1,6 @@
 """Messages about the models, as TensorFlow Serving makes them."""
 
-from npid_tf.server import protos
+from npid_tf.server.grpc import protos
 from npid_tf.server.models import Models
 from tests.support.half_plus import save_half_plus
 
