@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from npid_tf.npid import NPID
     from npid_tf.optimizers import Muon
+    from npid_tf.run import Run
     from npid_tf.search.built_index import build_index
     from npid_tf.search.live.index import LiveIndex
     from npid_tf.search.live.open import load_index
@@ -59,6 +60,7 @@ __all__ = [
     "PerSampleNegatives",
     "RecentRows",
     "RefreshNeighbors",
+    "Run",
     "SampledSoftmax",
     "ShardedMemoryBank",
     "SharedNegatives",
@@ -90,6 +92,7 @@ _HOMES = {
     "PerSampleNegatives": "losses",
     "RecentRows": "banks.recent_rows",
     "RefreshNeighbors": "banks.refresh_neighbors",
+    "Run": "run",
     "SampledSoftmax": "losses",
     "ShardedMemoryBank": "banks.memory_bank",
     "SharedNegatives": "losses",

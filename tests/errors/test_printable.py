@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from npid_tf.errors.printable import printable
 from npid_tf.command_line import program as command_line
+from npid_tf.errors.printable import printable
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from tensorflow_serving.apis import (
 )
 
 from npid_tf.errors import UserError
-from npid_tf.server.grpc import protos
-from npid_tf.server.grpc import tensor_protos
+from npid_tf.server.grpc import protos, tensor_protos
 from npid_tf.server.grpc.health import health_handler
 from npid_tf.server.grpc.token import CheckToken
 from npid_tf.server.grpc.wire_price import read_message
