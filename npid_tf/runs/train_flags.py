@@ -11,11 +11,10 @@ from npid_tf.data.augmentation.augment import AUGMENTATIONS, HUE_AND_SATURATION
 from npid_tf.distribution.strategies import STRATEGIES
 from npid_tf.encoders.encoder import HEADS
 from npid_tf.errors import UserError
+from npid_tf.losses import LOSSES, NEGATIVES
+from npid_tf.optimizers import OPTIMIZERS
+from npid_tf.optimizers.schedules import SCHEDULES
 
-LOSSES = ("nonparametric_softmax", "nce", "sampled_softmax", "instance_classifier")
-NEGATIVES = ("shared", "per_sample")
-OPTIMIZERS = ("sgd", "muon")
-SCHEDULES = ("step", "cosine")
 BANK_INITS = ("uniform", "normal", "forward", "forward_centred")
 ROW_DTYPES = ("float32", "bfloat16")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

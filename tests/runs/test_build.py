@@ -29,7 +29,7 @@ TINY = TrainFlags(image_size=8, width=4, embedding_dim=16)
         ("bank_init", "uniform, normal, forward, forward_centred"),
         ("backbone", "resnet18, .*vgg16, vgg16_bn, alexnet, alexnet_bn"),
         ("head", "linear, mlp"),
-        ("schedule", "step, cosine"),
+        ("schedule", "cosine, step"),
         ("optimizer", "sgd, muon"),
         ("bank_placement", "auto, replicated, sharded"),
         ("augmentation", "npid, npid_cifar, moco_v2, moco_v2_cifar, affine"),
