@@ -1,5 +1,7 @@
 """`InstanceClassifier`: a class for every image (Liu et al., AAAI 2021)."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -10,6 +12,7 @@ from npid_tf.checks.arguments import finite_number
 from npid_tf.errors import UserError
 from npid_tf.keras_calls.configs import config_of
 from npid_tf.keras_calls.parts import check_learned, check_parts
+from npid_tf.losses import InstanceCrossEntropy
 from npid_tf.npid import NPID
 
 
@@ -49,14 +52,14 @@ class InstanceClassifier(NPID):
         self,
         encoder: keras.Model,
         bank: LearnedRows | RecentRows,
-        loss,
+        loss: InstanceCrossEntropy,
         *,
         row_learning_rate: float = 1.0,
         weight_decay: float = 0.0,
         seed: int = 0,
         name: str | None = None,
         trainable: bool = True,
-        dtype=None,
+        dtype: Any = None,
     ):
         super().__init__(
             encoder,
@@ -70,11 +73,18 @@ class InstanceClassifier(NPID):
         )
         self.row_learning_rate = finite_number("row_learning_rate", row_learning_rate)
 
-    def check_parts(self, encoder, bank, loss):
+    def check_parts(
+        self,
+        encoder: keras.Model,
+        bank: keras.layers.Layer,
+        loss: keras.layers.Layer,
+    ) -> None:
         check_learned(bank, loss)
         check_parts(encoder, bank, loss)
 
-    def own_callbacks(self, callbacks, steps_per_epoch):
+    def own_callbacks(
+        self, callbacks: Any, steps_per_epoch: int | None
+    ) -> list[keras.callbacks.Callback]:
         own = super().own_callbacks(callbacks, steps_per_epoch)
         refreshes = any(isinstance(each, RefreshNeighbors) for each in callbacks)
         if self.instance_loss.smoothing and not refreshes:

@@ -1,6 +1,7 @@
 """`NPID`: instance discrimination as a Keras model (Wu et al., CVPR 2018)."""
 
 import contextlib
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -54,8 +55,8 @@ class NPID(keras.Model):
     def __init__(
         self,
         encoder: keras.Model,
-        bank,
-        loss,
+        bank: keras.layers.Layer,
+        loss: keras.layers.Layer,
         *,
         proximal_weight: float = 0.0,
         weight_decay: float = 0.0,
@@ -140,7 +141,12 @@ class NPID(keras.Model):
 
     # What follows is Keras's: how a model is made of parts, compiled, fitted and saved.
 
-    def check_parts(self, encoder, bank, loss):
+    def check_parts(
+        self,
+        encoder: keras.Model,
+        bank: keras.layers.Layer,
+        loss: keras.layers.Layer,
+    ) -> None:
         """Raises UserError for parts that this model cannot be made of."""
         check_averaged(self, bank, loss)
         check_parts(encoder, bank, loss)
@@ -167,7 +173,9 @@ class NPID(keras.Model):
         with self.during_fit:
             return super().fit(**fit_arguments(self, args, kwargs))
 
-    def own_callbacks(self, callbacks, steps_per_epoch):
+    def own_callbacks(
+        self, callbacks: Any, steps_per_epoch: int | None
+    ) -> list[keras.callbacks.Callback]:
         """What `fit` does beside the user's list of callbacks: a list of others."""
         return [FirstLookCallback(steps_per_epoch)]
 

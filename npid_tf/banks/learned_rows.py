@@ -1,8 +1,11 @@
 """The rows of the instance classifier: weights that SGD learns, spread over devices."""
 
+from collections.abc import Callable, Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from npid_tf.banks.first_rows import INITIALIZERS, write_first_rows
 from npid_tf.banks.keras_files import load_rows, save_rows
@@ -100,22 +103,22 @@ class LearnedRows(keras.layers.Layer):
 
     # Called in a replica context, by the loss and by InstanceClassifier.
 
-    def lookup(self, indices) -> tf.Tensor:
+    def lookup(self, indices: ArrayLike) -> tf.Tensor:
         """The unit rows of a replica's images: int64 [batch] -> float32 [batch, d].
 
         Raises as `MemoryBank.lookup`.
         """
         return self.rows.lookup(indices, self.reader())
 
-    def reader(self, dtype="float32"):
+    def reader(self, dtype: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
         """As `MemoryBank.reader`: unit rows."""
         read = self.rows.local_reader(dtype)
         return lambda indices: tf.math.l2_normalize(read(indices), axis=-1)
 
-    def mark_recent(self, indices):
+    def mark_recent(self, indices: tf.Tensor) -> None:
         """Called with the images of each training step, before their loss."""
 
-    def candidates(self, training: bool):
+    def candidates(self, training: bool) -> tuple:
         """The rows held here that all images are compared with: all of them.
 
         Returns a function from places int64 [m], counted from 0, to the numbers of rows
@@ -124,11 +127,18 @@ class LearnedRows(keras.layers.Layer):
         first, end = self.rows.bounds(replicas.rank())
         return lambda places: first + places, end - first
 
-    def update(self, indices, embeddings):
+    def update(self, indices: ArrayLike, embeddings: ArrayLike) -> None:
         """Raises UserError: rows follow the gradient, see `descend`."""
         raise UserError(NO_AVERAGE.format(type(self).__name__))
 
-    def descend(self, queries, log_totals, targets, weights, learning_rate):
+    def descend(
+        self,
+        queries: tf.Tensor,
+        log_totals: tf.Tensor,
+        targets: tf.Tensor,
+        weights: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
         """A step of SGD on the `candidates`; arguments: as of `row_descent.descend`."""
         descend(
             self.rows,
@@ -143,7 +153,7 @@ class LearnedRows(keras.layers.Layer):
             weight_decay=self.weight_decay,
         )
 
-    def neighbors_of(self, indices):
+    def neighbors_of(self, indices: tf.Tensor) -> tf.Tensor:
         """The neighbors of all replicas' images: int64 [global batch] -> [..., K].
 
         Raises UserError, or InvalidArgumentError in a graph, where they have not been
@@ -163,7 +173,7 @@ class LearnedRows(keras.layers.Layer):
             "does.",
         )
 
-    def pair_similarities(self, queries, numbers):
+    def pair_similarities(self, queries: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Similarities of images with rows of each one's own, those held here.
 
         queries: float32 [batch, d]; numbers: int64 [global batch, m]. Returns
@@ -192,7 +202,7 @@ class LearnedRows(keras.layers.Layer):
         """
         return tf.math.l2_normalize(self.rows.read(first, end), 1).numpy()
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         """All unit rows in order, in blocks: float32 arrays [up to 65,536, d]."""
         for first, end in blocks_of(self.num_instances):
             yield self.read(first, end)
@@ -201,11 +211,11 @@ class LearnedRows(keras.layers.Layer):
         """All unit rows: float32 array [num_instances, d]."""
         return np.concatenate(list(self.blocks()))
 
-    def write(self, first: int, rows):
+    def write(self, first: int, rows: ArrayLike) -> None:
         """Replaces the rows from `first` on, as they are; see `MemoryBank.write`."""
         self.rows.write(first, rows)
 
-    def assign(self, vectors):
+    def assign(self, vectors: ArrayLike) -> None:
         """Replaces all rows; see `MemoryBank.assign`."""
         self.rows.write(0, checked_units(vectors, self.rows))
 

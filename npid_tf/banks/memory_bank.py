@@ -1,8 +1,12 @@
 """The memory bank V = {v_j}: one unit vector for every training image."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from npid_tf.banks.first_rows import INITIALIZERS, write_first_rows
 from npid_tf.banks.keras_files import load_rows, save_rows
@@ -86,7 +90,7 @@ class MemoryBank(keras.layers.Layer):
 
     # Called in a replica context, by the losses and by NPID.
 
-    def lookup(self, indices) -> tf.Tensor:
+    def lookup(self, indices: ArrayLike) -> tf.Tensor:
         """The rows v_j of a replica's images: int64 [batch] -> float32 [batch, d].
 
         Raises UserError, or InvalidArgumentError in a graph, for indices that are no
@@ -94,12 +98,12 @@ class MemoryBank(keras.layers.Layer):
         """
         return self.rows.lookup(indices, self.reader())
 
-    def reader(self, dtype="float32"):
+    def reader(self, dtype: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
         """A function from numbers of rows that this replica holds, integers [...], to
         the rows, `dtype` [..., d]. It may be called in a loop of the graph."""
         return self.rows.local_reader(dtype)
 
-    def update(self, indices, embeddings):
+    def update(self, indices: ArrayLike, embeddings: ArrayLike) -> None:
         """Moves the rows of a batch towards its embeddings, in place.
 
         Of an index that is in a batch several times, such as an image in several
@@ -142,7 +146,7 @@ class MemoryBank(keras.layers.Layer):
         """
         return self.rows.read(first, end)
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         """All rows in order, in blocks: float32 arrays [up to 65,536, d]."""
         return self.rows.blocks()
 
@@ -150,7 +154,7 @@ class MemoryBank(keras.layers.Layer):
         """All rows: float32 array [num_instances, d]."""
         return self.rows.numpy()
 
-    def write(self, first: int, rows):
+    def write(self, first: int, rows: ArrayLike) -> None:
         """Replaces the rows from `first` on, as they are; rows: [count, d].
 
         Raises UserError, and writes nothing, for rows of another shape or dtype, that
@@ -158,7 +162,7 @@ class MemoryBank(keras.layers.Layer):
         """
         self.rows.write(first, rows)
 
-    def assign(self, vectors):
+    def assign(self, vectors: ArrayLike) -> None:
         """Replaces all rows. vectors: float [num_instances, d]; they are normalized.
 
         Raises UserError for another shape, and where they are not finite.
@@ -201,5 +205,5 @@ class ShardedMemoryBank(MemoryBank):
     'sharded'
     """
 
-    def __init__(self, *args, placement: str = "sharded", **kwargs):
+    def __init__(self, *args: Any, placement: str = "sharded", **kwargs: Any):
         super().__init__(*args, placement=placement, **kwargs)

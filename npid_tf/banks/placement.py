@@ -74,7 +74,10 @@ class Sharded:
         return parts
 
 
-PLACEMENTS = {"replicated": Replicated(), "sharded": Sharded()}
+PLACEMENTS: dict[str, Replicated | Sharded] = {
+    "replicated": Replicated(),
+    "sharded": Sharded(),
+}
 
 
 def choose_placement(

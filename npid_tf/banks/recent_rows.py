@@ -1,8 +1,11 @@
 """Learned rows of which a step reads and moves the most recently visited alone."""
 
+from collections.abc import Callable, Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from npid_tf.banks.first_rows import INITIALIZERS, write_first_rows
 from npid_tf.banks.keras_files import load_rows, save_rows
@@ -92,19 +95,19 @@ class RecentRows(keras.layers.Layer):
 
     # Called in a replica context, by the loss and by InstanceClassifier.
 
-    def lookup(self, indices) -> tf.Tensor:
+    def lookup(self, indices: ArrayLike) -> tf.Tensor:
         """The unit rows of a replica's images: int64 [batch] -> float32 [batch, d].
 
         Raises as `MemoryBank.lookup`.
         """
         return self.rows.lookup(indices, self.reader())
 
-    def reader(self, dtype="float32"):
+    def reader(self, dtype: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
         """As `MemoryBank.reader`: unit rows."""
         read = self.rows.local_reader(dtype)
         return lambda indices: tf.math.l2_normalize(read(indices), axis=-1)
 
-    def mark_recent(self, indices):
+    def mark_recent(self, indices: tf.Tensor) -> None:
         """Makes the rows of all replicas' images, int64 [batch], the most recent."""
         numbers, missed = self.recency.visit(indices)
         first, rows = self.rows.local_slice()
@@ -124,7 +127,7 @@ class RecentRows(keras.layers.Layer):
             rows, velocities, steps, rates, self.momentum, self.weight_decay
         )
 
-    def candidates(self, training: bool):
+    def candidates(self, training: bool) -> tuple:
         """As `LearnedRows.candidates`: of the recent rows alone, where it trains."""
         if not training:
             first, end = self.rows.bounds(replicas.rank())
@@ -132,11 +135,18 @@ class RecentRows(keras.layers.Layer):
         recent, count = self.recency.local()
         return lambda places: tf.gather(recent, places), count
 
-    def update(self, indices, embeddings):
+    def update(self, indices: ArrayLike, embeddings: ArrayLike) -> None:
         """Raises UserError: rows follow the gradient, see `descend`."""
         raise UserError(NO_AVERAGE.format(type(self).__name__))
 
-    def descend(self, queries, log_totals, targets, weights, learning_rate):
+    def descend(
+        self,
+        queries: tf.Tensor,
+        log_totals: tf.Tensor,
+        targets: tf.Tensor,
+        weights: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
         """A step of SGD on the `candidates`; arguments: as of `row_descent.descend`."""
         descend(
             self.rows,
@@ -163,7 +173,7 @@ class RecentRows(keras.layers.Layer):
         )
         return tf.math.l2_normalize(rows, axis=1).numpy()
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         """All unit rows in order, in blocks: float32 arrays [up to 65,536, d]."""
         for first, end in blocks_of(self.num_instances):
             yield self.read(first, end)
@@ -172,11 +182,11 @@ class RecentRows(keras.layers.Layer):
         """All unit rows: float32 array [num_instances, d]."""
         return np.concatenate(list(self.blocks()))
 
-    def write(self, first: int, rows):
+    def write(self, first: int, rows: ArrayLike) -> None:
         """Replaces the rows from `first` on, as they are; see `MemoryBank.write`."""
         self.rows.write(first, rows)
 
-    def assign(self, vectors):
+    def assign(self, vectors: ArrayLike) -> None:
         """Replaces all rows; see `MemoryBank.assign`."""
         self.rows.write(0, checked_units(vectors, self.rows))
 

@@ -15,6 +15,12 @@ class RefreshNeighbors(keras.callbacks.Callback):
     start of `fit` where there are none yet. Needs a model whose bank is `LearnedRows`
     with neighbors. n x n similarities are computed, in blocks; memory grows with n
     times the dimension.
+
+    Example:
+
+    >>> rows = npid_tf.LearnedRows(1000, embedding_dim=128, num_neighbors=10)
+    >>> loss = npid_tf.InstanceCrossEntropy(temperature=0.15, smoothing=0.2)
+    >>> callbacks = [npid_tf.RefreshNeighbors()]  # model.fit(..., callbacks=callbacks)
     """
 
     def on_train_begin(self, logs=None):

@@ -28,7 +28,7 @@ class InstanceCrossEntropy(keras.layers.Layer):
 
     >>> rows = npid_tf.LearnedRows(num_instances=100, embedding_dim=8)
     >>> loss = InstanceCrossEntropy(temperature=0.15)
-    >>> loss(rows.lookup([3, 7]), [3, 7], bank=rows).shape
+    >>> loss(rows.lookup([3, 7]), indices=[3, 7], bank=rows).shape
     TensorShape([2])
     """
 
@@ -61,7 +61,7 @@ class InstanceCrossEntropy(keras.layers.Layer):
         log_totals = tf.math.log(bank.rows.all_reduce_sum(totals, queries))
         return log_totals - self._target_scores(queries, indices, bank)
 
-    def check_bank(self, bank):
+    def check_bank(self, bank: keras.layers.Layer) -> None:
         """Raises UserError for a bank that these losses are not for."""
         if not hasattr(bank, "candidates"):
             raise UserError(
@@ -89,7 +89,14 @@ class InstanceCrossEntropy(keras.layers.Layer):
         of_neighbors = bank.rows.all_reduce_sum(means, queries)
         return (1 - self.smoothing) * own + self.smoothing * of_neighbors
 
-    def descend(self, bank, embeddings, indices, losses, learning_rate):
+    def descend(
+        self,
+        bank: keras.layers.Layer,
+        embeddings: tf.Tensor,
+        indices: tf.Tensor,
+        losses: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
         """Moves the rows against their gradient of the mean of the losses.
 
         embeddings: float32 [batch, d], indices: int64 [batch] and the losses that

@@ -16,6 +16,8 @@ takes from them what falls on its rows: in proportion to its size on average, an
 sum over the shards is that of the one uniform draw, so no estimate is biased.
 """
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -60,7 +62,13 @@ class SharedNegatives(_Negatives):
     TensorShape([16])
     """
 
-    def draw(self, queries, indices, bank, seed):
+    def draw(
+        self,
+        queries: tf.Tensor,
+        indices: tf.Tensor,
+        bank: keras.layers.Layer,
+        seed: tf.Tensor,
+    ) -> tuple[Callable, tf.Tensor]:
         numbers = self.numbers(seed)
         held = tf.gather(numbers, bank.rows.local_positions(numbers))
         num_rows = held.shape[0] or tf.shape(held)[0]
@@ -82,7 +90,7 @@ class SharedNegatives(_Negatives):
         end = tf.searchsorted(numbers, indices, side="right", out_type=tf.int64)
         return sum_over, tf.cast(end - first, tf.float32)
 
-    def numbers(self, seed):
+    def numbers(self, seed: tf.Tensor) -> tf.Tensor:
         """The drawn rows, int64 [num_negatives]."""
         return tf.random.stateless_uniform(
             [self.num_negatives], seed, maxval=self.num_instances, dtype=tf.int64
@@ -106,7 +114,13 @@ class PerSampleNegatives(_Negatives):
     TensorShape([2, 16])
     """
 
-    def draw(self, queries, indices, bank, seed):
+    def draw(
+        self,
+        queries: tf.Tensor,
+        indices: tf.Tensor,
+        bank: keras.layers.Layer,
+        seed: tf.Tensor,
+    ) -> tuple[Callable, tf.Tensor]:
         numbers = self.numbers(replicas.all_gather(tf.cast(indices, tf.int64)), seed)
         own_counts = tf.zeros_like(queries[:, 0])
         numbers = bank.rows.global_to_local(numbers, queries)
@@ -124,7 +138,7 @@ class PerSampleNegatives(_Negatives):
 
         return sum_over, own_counts
 
-    def numbers(self, indices, seed):
+    def numbers(self, indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The drawn rows of each image, int64 [batch, num_negatives]."""
         drawn = tf.random.stateless_uniform(
             [tf.shape(indices)[0], self.num_negatives],

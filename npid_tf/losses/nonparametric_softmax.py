@@ -21,7 +21,7 @@ class NonparametricSoftmax(keras.layers.Layer):
 
     >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
     >>> loss = NonparametricSoftmax(temperature=0.1)
-    >>> loss(bank.lookup([3, 7]), [3, 7], bank=bank).shape
+    >>> loss(bank.lookup([3, 7]), indices=[3, 7], bank=bank).shape
     TensorShape([2])
     """
 

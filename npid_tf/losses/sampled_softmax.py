@@ -7,7 +7,12 @@ import tensorflow as tf
 
 from npid_tf.checks import batch_checks
 from npid_tf.checks.layer_arguments import in_float32
-from npid_tf.losses.negatives import check_drawn_from, check_negatives
+from npid_tf.losses.negatives import (
+    PerSampleNegatives,
+    SharedNegatives,
+    check_drawn_from,
+    check_negatives,
+)
 from npid_tf.losses.one_pass import exponential
 from npid_tf.losses.temperature import check_temperature
 
@@ -26,13 +31,13 @@ class SampledSoftmax(keras.layers.Layer):
 
     >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
     >>> loss = SampledSoftmax(npid_tf.SharedNegatives(100, 16), temperature=0.1)
-    >>> loss(bank.lookup([3, 7]), [3, 7], bank=bank, seed=[0, 1]).shape
+    >>> loss(bank.lookup([3, 7]), indices=[3, 7], bank=bank, seed=[0, 1]).shape
     TensorShape([2])
     """
 
     def __init__(
         self,
-        negatives,
+        negatives: SharedNegatives | PerSampleNegatives,
         temperature: float = 0.07,
         *,
         name: str | None = None,

@@ -1,6 +1,8 @@
 """Learning rates over the steps of a run: Keras schedules, by name. To add one: a
 function, and a line in `SCHEDULES`."""
 
+from collections.abc import Callable
+
 import keras
 
 from npid_tf.checks.arguments import one_of
@@ -39,7 +41,7 @@ def _step(learning_rate, steps_per_epoch, *, decay_epochs, warmup_epochs, drop, 
     )
 
 
-SCHEDULES = {"cosine": _cosine, "step": _step}
+SCHEDULES: dict[str, Callable] = {"cosine": _cosine, "step": _step}
 
 
 def build_schedule(

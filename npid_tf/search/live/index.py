@@ -170,7 +170,7 @@ class LiveIndex:
         """The label of each id: str, or None if it has no label or does not exist."""
         return self._now().labels(ids)
 
-    def known_labels(self, ids):
+    def known_labels(self, ids: Iterable[str]) -> dict[str, str | None]:
         """{id: its label, str or None} of those ids that exist."""
         return self._now().known_labels(ids)
 
