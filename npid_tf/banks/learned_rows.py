@@ -46,7 +46,8 @@ class LearnedRows(keras.layers.Layer):
 
     Example:
 
-    >>> rows = LearnedRows(num_instances=1000, embedding_dim=128, num_neighbors=10)
+    >>> import npid_tf
+    >>> rows = npid_tf.LearnedRows(1000, embedding_dim=128, num_neighbors=10)
     >>> rows.lookup([3, 7]).shape
     TensorShape([2, 128])
     """

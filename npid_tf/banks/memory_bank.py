@@ -43,7 +43,8 @@ class MemoryBank(keras.layers.Layer):
 
     Example:
 
-    >>> bank = MemoryBank(num_instances=1000, embedding_dim=128, momentum=0.5)
+    >>> import keras, npid_tf
+    >>> bank = npid_tf.MemoryBank(num_instances=1000, embedding_dim=128, momentum=0.5)
     >>> embeddings = keras.ops.normalize(keras.random.normal([2, 128]), axis=1)
     >>> bank.update([3, 7], embeddings)
     >>> bank.lookup([3, 7]).shape
@@ -200,7 +201,8 @@ class ShardedMemoryBank(MemoryBank):
 
     Example:
 
-    >>> bank = ShardedMemoryBank(num_instances=1000, embedding_dim=128)
+    >>> import npid_tf
+    >>> bank = npid_tf.ShardedMemoryBank(num_instances=1000, embedding_dim=128)
     >>> bank.placement
     'sharded'
     """

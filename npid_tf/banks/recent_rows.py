@@ -47,7 +47,8 @@ class RecentRows(keras.layers.Layer):
 
     Example:
 
-    >>> rows = RecentRows(num_instances=1000, embedding_dim=128, num_recent=256)
+    >>> import npid_tf
+    >>> rows = npid_tf.RecentRows(1000, embedding_dim=128, num_recent=256)
     >>> rows.lookup([3, 7]).shape
     TensorShape([2, 128])
     """

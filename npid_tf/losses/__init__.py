@@ -73,6 +73,7 @@ def build_loss(
 
     Example:
 
+    >>> from npid_tf.losses import build_loss
     >>> build_loss("nce", 1000, 0.07, num_negatives=64).negatives.num_negatives
     64
     """

@@ -26,9 +26,11 @@ class InstanceCrossEntropy(keras.layers.Layer):
 
     Example:
 
+    >>> import numpy as np, npid_tf
     >>> rows = npid_tf.LearnedRows(num_instances=100, embedding_dim=8)
-    >>> loss = InstanceCrossEntropy(temperature=0.15)
-    >>> loss(rows.lookup([3, 7]), indices=[3, 7], bank=rows).shape
+    >>> indices = np.array([3, 7])
+    >>> loss = npid_tf.InstanceCrossEntropy(temperature=0.15)
+    >>> loss(rows.lookup(indices), indices, bank=rows).shape
     TensorShape([2])
     """
 

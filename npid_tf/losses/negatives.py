@@ -58,7 +58,9 @@ class SharedNegatives(_Negatives):
 
     Example:
 
-    >>> SharedNegatives(num_instances=100, num_negatives=16).numbers([0, 1]).shape
+    >>> import npid_tf
+    >>> negatives = npid_tf.SharedNegatives(num_instances=100, num_negatives=16)
+    >>> negatives.numbers([0, 1]).shape
     TensorShape([16])
     """
 
@@ -109,7 +111,8 @@ class PerSampleNegatives(_Negatives):
 
     Example:
 
-    >>> negatives = PerSampleNegatives(num_instances=100, num_negatives=16)
+    >>> import npid_tf, tensorflow as tf
+    >>> negatives = npid_tf.PerSampleNegatives(num_instances=100, num_negatives=16)
     >>> negatives.numbers(tf.constant([3, 7], tf.int64), [0, 1]).shape
     TensorShape([2, 16])
     """

@@ -19,9 +19,11 @@ class NonparametricSoftmax(keras.layers.Layer):
 
     Example:
 
+    >>> import numpy as np, npid_tf
     >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
-    >>> loss = NonparametricSoftmax(temperature=0.1)
-    >>> loss(bank.lookup([3, 7]), indices=[3, 7], bank=bank).shape
+    >>> indices = np.array([3, 7])
+    >>> loss = npid_tf.NonparametricSoftmax(temperature=0.1)
+    >>> loss(bank.lookup(indices), indices, bank=bank).shape
     TensorShape([2])
     """
 

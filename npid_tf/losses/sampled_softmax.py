@@ -29,9 +29,12 @@ class SampledSoftmax(keras.layers.Layer):
 
     Example:
 
+    >>> import numpy as np, npid_tf
     >>> bank = npid_tf.MemoryBank(num_instances=100, embedding_dim=8)
-    >>> loss = SampledSoftmax(npid_tf.SharedNegatives(100, 16), temperature=0.1)
-    >>> loss(bank.lookup([3, 7]), indices=[3, 7], bank=bank, seed=[0, 1]).shape
+    >>> indices = np.array([3, 7])
+    >>> negatives = npid_tf.SharedNegatives(100, 16)
+    >>> loss = npid_tf.SampledSoftmax(negatives, temperature=0.1)
+    >>> loss(bank.lookup(indices), indices, bank=bank, seed=[0, 1]).shape
     TensorShape([2])
     """
 

@@ -1,6 +1,8 @@
 """Optimizers by name. To add one: a function here, or a file, and a line in
 `OPTIMIZERS`."""
 
+from collections.abc import Callable
+
 import keras
 
 from npid_tf.checks.arguments import one_of
@@ -23,7 +25,7 @@ def _muon(learning_rate, **arguments):
 
 
 # Functions of a learning rate, `momentum` and `gradient_accumulation_steps`.
-OPTIMIZERS = {"sgd": keras.optimizers.SGD, "muon": _muon}
+OPTIMIZERS: dict[str, Callable] = {"sgd": keras.optimizers.SGD, "muon": _muon}
 
 
 def build_optimizer(
@@ -42,8 +44,9 @@ def build_optimizer(
 
     Example:
 
+    >>> from npid_tf.optimizers import build_optimizer
     >>> build_optimizer("sgd", 0.03, momentum=0.9).name
-    'SGD'
+    'sgd'
     """
     return OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)](
         learning_rate,

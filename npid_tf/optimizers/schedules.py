@@ -71,6 +71,7 @@ def build_schedule(
 
     Example:
 
+    >>> from npid_tf.optimizers.schedules import build_schedule
     >>> schedule = build_schedule("cosine", 0.03, 100, num_epochs=10)
     >>> float(schedule(1000))
     0.0
