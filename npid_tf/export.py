@@ -8,6 +8,7 @@ from npid_tf.command_line.program import run
 from npid_tf.errors import UserError
 from npid_tf.runs.export import ExportFlags, export
 from npid_tf.runs.workdir import RUN_FIELDS, run_of
+from npid_tf.search.engines import ENGINES
 from npid_tf.search.index_files import read_ids
 from npid_tf.search.live.reader import read_contents
 
@@ -21,17 +22,8 @@ def main(given):
     config, recorded = run_of(given)
     flags = given.flags(ExportFlags, recorded)
     manifest = export(config, flags)
-    settings, recall = manifest["settings"], manifest["recall"]
-    if flags.engine == "milvus":
-        where = f"in Milvus at {flags.uri} ({settings['kind']}"
-        if flags.index_dtype != "float32":
-            print(
-                f"Note: --index_dtype={flags.index_dtype} is of ScaNN's index; Milvus "
-                "keeps float32."
-            )
-    else:
-        where = f"({settings['kind']}, {settings['dtype']}, "
-        where += f"{manifest['bytes'] / 1e6:,.1f} MB"
+    recall = manifest["recall"]
+    where = ENGINES[flags.engine].tell(manifest, flags.uri)
     print(
         f"Exported to {flags.export_dir}: encoder, neighbors, and an index of "
         f"{manifest['n']:,} images {where}, recall@{recall['k']} "

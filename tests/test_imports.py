@@ -17,6 +17,7 @@ ROOMS = [
     "search",
     "search.live",
     "search.milvus",
+    "search.engines",
     "losses",
     "banks",
     "encoders",

@@ -1,9 +1,9 @@
 """`npid doctor`: what this machine has, and what each missing part costs."""
 
-import importlib
-import importlib.metadata
+import json
 import os
 import platform
+import subprocess
 import sys
 
 from npid_tf.files.version import __version__
@@ -29,55 +29,74 @@ PACKAGES = [
 ]
 
 
+# Imports each in a process of its own: some change logging or streams, and one that is
+# broken may end it. The last line is what is told; before it they may print.
+LOOK = """
+import importlib, importlib.metadata, json, sys
+found = {}
+for module, distribution in json.loads(sys.argv[1]):
+    try:
+        importlib.import_module(module)
+        found[module] = importlib.metadata.version(distribution), None
+    except importlib.metadata.PackageNotFoundError:
+        found[module] = "of unknown version", None
+    except Exception as error:
+        told = (str(error).splitlines() or [""])[0]
+        found[module] = None, f"{type(error).__name__}: {told[:80]}"
+gpus = []
+if found["tensorflow"][1] is None:
+    import tensorflow as tf
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        gpus.append(details.get("device_name", gpu.name))
+print(json.dumps([found, gpus]))
+"""
+
+
 def main(words=()):
     """Prints the report. Returns 1 where a needed package is missing, else 0."""
     if words:
         print(f"Error: Unexpected arguments: {' '.join(words)}.", file=sys.stderr)
         return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     print(f"npid_tf      {__version__}")
     print(f"Python       {platform.python_version()} ({sys.executable})")
     print(f"Machine      {platform.machine()}, {os.cpu_count()} cores, {_memory()}")
+    found, gpus = look()
     is_whole = True
-    for module, distribution, extra, use in PACKAGES:
-        version, problem = look_for(module, distribution)
+    for module, _, extra, use in PACKAGES:
+        version, problem = found[module]
         if problem is None:
             print(f"{module:<24}{version}")
             continue
         is_whole = is_whole and extra is not None
         wanted = "npid_tf" if extra is None else f"npid_tf[{extra}]"
         print(f"{module:<24}missing ({problem}): no {use}. pip install '{wanted}'")
-    for line in _devices():
-        print(line)
+    for gpu in gpus:
+        print(f"GPU          {gpu}")
+    if not gpus:
+        print("GPU          none: ImageNet's recipes would take weeks here")
+    flags = _processor_flags()
+    if flags & {"amx_bf16", "avx512_bf16"}:
+        print("bfloat16     in hardware: --precision=mixed_bfloat16 is faster")
+    elif flags:
+        print("bfloat16     emulated: --precision=float32 is faster on this processor")
     return 0 if is_whole else 1
 
 
-def look_for(module, distribution):
-    """(version, None), or (None, what is wrong) of a package that does not import."""
-    try:
-        importlib.import_module(module)
-        return importlib.metadata.version(distribution), None
-    except importlib.metadata.PackageNotFoundError:
-        return "(of unknown version)", None
-    except Exception as error:  # Whatever its import raises is what is wrong with it.
-        return None, f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
-
-
-def _devices():
-    try:
-        import tensorflow as tf
-    except ImportError:
-        return
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        yield f"GPU          {tf.config.experimental.get_device_details(gpu)}"
-    if not gpus:
-        yield "GPU          none: ImageNet's recipes would take weeks here"
-    flags = _processor_flags()
-    if flags & {"amx_bf16", "avx512_bf16"}:
-        yield "bfloat16     in hardware: --precision=mixed_bfloat16 is faster"
-    elif flags:
-        yield "bfloat16     emulated: --precision=float32 is faster on this processor"
+def look():
+    """({module: (version, None) or (None, what is wrong)}, names of the GPUs)."""
+    names = [(module, distribution) for module, distribution, _, _ in PACKAGES]
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, json.dumps(names)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        problem = f"the imports ended with status {done.returncode}: {last[:80]}"
+        return {module: (None, problem) for module, _ in names}, []
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def _processor_flags():

@@ -28,10 +28,8 @@ from npid_tf.saved_models.scann_saved_model import (
     ScannNeighborFinder,
     check_dtype_of_ops,
 )
-from npid_tf.search.builder import DTYPES, build_index
-from npid_tf.search.milvus.collection import connect, write_collection
-from npid_tf.search.milvus.index import ENGINES, check_engine
-from npid_tf.search.scann_index import import_scann
+from npid_tf.search.builder import DTYPES
+from npid_tf.search.engines import ENGINES, Items, get_engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +72,8 @@ def export(config, flags):
     if flags.export_dir is None:
         raise UserError("`export_dir` is required. Pass --export_dir=DIR.")
     flags.refuse_ignored()
-    check_engine(flags.engine, flags.uri)
-    # What is missing should be told of now, not after the models.
-    if flags.engine == "milvus":
-        connect(flags.uri).close()
-    else:
-        import_scann()
+    engine = get_engine(flags.engine, flags.uri)
+    engine.check_write(flags.uri)  # Now, and not after the models.
     if flags.scann_saved_model:
         _check_scann_saved_model(flags)
     source = data.build_source(config)
@@ -122,15 +116,17 @@ def _write(config, flags, new, encoder, vectors, source):
     embedder = Embedder(encoder, config.image_size, config.crop_fraction)
     voters = (k, source.labels, flags.knn_temperature)
     _save_models(config, embedder, vectors, voters, new.partial, description)
-    items = (vectors, _ids(source), _class_of_each(source), k, flags.recall)
-    held_out = _embed_held_out(config, encoder)
-    if flags.engine == "milvus":
-        manifest = write_collection(flags.uri, *items, held_out, **description)
-    else:
-        index = build_index(*items, flags.index_dtype, held_out, **description)
-        os.makedirs(os.path.join(new.partial, "index"))
-        index.save(os.path.join(new.partial, "index"))
-        manifest = index.manifest
+    items = Items(
+        vectors=vectors,
+        ids=_ids(source),
+        labels=_class_of_each(source),
+        k=k,
+        recall=flags.recall,
+        queries=_embed_held_out(config, encoder),
+        dtype=flags.index_dtype,
+    )
+    engine = get_engine(flags.engine, flags.uri)
+    manifest = engine.write(new.partial, flags.uri, items, description)
     if flags.scann_saved_model:
         finder = ScannNeighborFinder(embedder, vectors, manifest, *voters)
         save_model(

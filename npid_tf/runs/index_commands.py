@@ -14,9 +14,9 @@ from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.data.sources.image_folder import EXTENSIONS
 from npid_tf.errors import UserError
 from npid_tf.saved_models.exported import embed_files, load_encoder
+from npid_tf.search.engines import ENGINES
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
-from npid_tf.search.milvus.index import ENGINES
 
 AT_ONCE = 64
 

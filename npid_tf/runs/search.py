@@ -1,7 +1,6 @@
 """Finds the images of an export that are most like others."""
 
 import dataclasses
-import os
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +14,7 @@ from npid_tf.reports.html import SIDE, write_gallery
 from npid_tf.runs import data
 from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.saved_models.exported import describe_encoders, embed_files, load_encoder
-from npid_tf.search.live.reader import read_contents
-from npid_tf.search.milvus.index import ENGINES, MilvusIndex
+from npid_tf.search.engines import ENGINES, get_engine
 
 NO_IMAGE = np.zeros([1, 1, 3], np.uint8)
 
@@ -43,22 +41,23 @@ class SearchFlags(Flags):
     )  # fmt: skip
 
 
-def search(export_dir, image_paths, k, uri=None):
+def search(export_dir, image_paths, k, engine="scann", uri=None):
     """The k most similar items of each image file, of the index as it is now.
 
     Args:
-        uri: of a Milvus that holds the index; None: it is the export's own.
+        engine, uri: which index, see `SearchFlags`.
 
     Returns (results, how): for each file a list of dicts with the keys id, label and
     similarity, the most similar first; and one line on how it was searched.
     Raises ValueError for files that are missing or do not decode, an export without
     index, an index of another encoder, or a k that does not fit.
     """
-    if uri is None:
-        index = read_contents(os.path.join(export_dir, "index"))
-    else:
-        _, newest = describe_encoders(export_dir)[0]
-        index = MilvusIndex(uri, newest["encoder_hash"])
+
+    def newest_hash():
+        _, description = describe_encoders(export_dir)[0]
+        return description["encoder_hash"]
+
+    index = get_engine(engine, uri).open(export_dir, uri, newest_hash)
     stats = index.stats()
     if not 1 <= k <= stats["items"]:
         raise UserError(

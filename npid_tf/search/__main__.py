@@ -7,7 +7,6 @@ from npid_tf.command_line.program import run
 from npid_tf.errors import UserError
 from npid_tf.errors.printable import printable
 from npid_tf.runs.search import SearchFlags, search, write_results
-from npid_tf.search.milvus.index import check_engine
 
 GROUPS = {"search": dataclasses.fields(SearchFlags)}
 
@@ -18,8 +17,9 @@ def main(given):
     if flags.export_dir is None or not flags.image:
         raise UserError("Pass --export_dir=DIR and --image=FILE, one or more.")
     flags.refuse_ignored()
-    check_engine(flags.engine, flags.uri)
-    results, how = search(flags.export_dir, flags.image, flags.k, flags.uri)
+    results, how = search(
+        flags.export_dir, flags.image, flags.k, flags.engine, flags.uri
+    )
     for path, neighbors in zip(flags.image, results, strict=True):
         print(f"{printable(path)}\n{'id':<40}{'label':<20}{'similarity':>10}")
         for found in neighbors:

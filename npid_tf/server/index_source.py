@@ -11,7 +11,7 @@ from npid_tf.search.milvus.index import MilvusIndex
 from npid_tf.server.collection import Collection
 
 
-class OwnIndex:
+class LocalIndexSource:
     """The index in the folder of an export.
 
     One process at a time changes it. Where another does, or the folder may not be
@@ -80,11 +80,11 @@ class OwnIndex:
             print("The index takes changes from now on.", flush=True)
 
 
-class IndexInMilvus:
+class MilvusIndexSource:
     """The collection in Milvus of the newest encoder of an export.
 
     Args:
-        export_dir, open_source: as of OwnIndex.
+        export_dir, open_source: as of LocalIndexSource.
         uri: of Milvus.
     """
 
@@ -112,3 +112,14 @@ class IndexInMilvus:
         """Its Collection. Raises ValueError where there is none of that encoder."""
         index = MilvusIndex(self._uri, self.identity())
         return Collection(index, self._open_source(index.manifest["data"]))
+
+
+# By the name of the engine: functions of `ServeFlags` and `open_source`.
+SOURCES = {
+    "scann": lambda flags, open_source: LocalIndexSource(
+        flags.export_dir, open_source, flags.read_only
+    ),
+    "milvus": lambda flags, open_source: MilvusIndexSource(
+        flags.export_dir, open_source, flags.uri
+    ),
+}

@@ -7,7 +7,7 @@ from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.errors import MissingPackageError, UserError
 from npid_tf.runs import data
 from npid_tf.runs.train_flags import TrainFlags
-from npid_tf.search.milvus.index import ENGINES, check_engine
+from npid_tf.search.engines import ENGINES, get_engine
 from npid_tf.server.limits import Limits
 
 
@@ -75,12 +75,12 @@ def serve(config, started=None, poll_seconds=1.0):
     if config.export_dir is None:
         raise UserError("`export_dir` is required. Pass --export_dir=DIR.")
     config.refuse_ignored()
-    check_engine(config.engine, config.uri)
+    get_engine(config.engine, config.uri)
     try:
         import uvloop
 
         from npid_tf.server.http.access import Access
-        from npid_tf.server.index_source import IndexInMilvus, OwnIndex
+        from npid_tf.server.index_source import SOURCES
         from npid_tf.server.metrics import Metrics
         from npid_tf.server.server import run_server
         from npid_tf.server.service import Service
@@ -113,10 +113,7 @@ def serve(config, started=None, poll_seconds=1.0):
             print(f"No thumbnails: {error}", flush=True)
             return None
 
-    if config.engine == "milvus":
-        index = IndexInMilvus(config.export_dir, open_source, config.uri)
-    else:
-        index = OwnIndex(config.export_dir, open_source, config.read_only)
+    index = SOURCES[config.engine](config, open_source)
     service = Service(
         config.export_dir,
         index,

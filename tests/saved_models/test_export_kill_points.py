@@ -25,7 +25,7 @@ from npid_tf.search.__main__ import search
 from npid_tf.search.index_files import write_ids
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
-from npid_tf.server.index_source import OwnIndex
+from npid_tf.server.index_source import LocalIndexSource
 from npid_tf.server.models import Models
 from tests.support.vectors import unit_rows
 
@@ -73,7 +73,7 @@ def check(export_dir, contents=None):
 
 def check_models(export_dir):
     """What a server that starts now serves: an encoder that fits the index, whole."""
-    fits = OwnIndex(str(export_dir), None).fits()
+    fits = LocalIndexSource(str(export_dir), None).fits()
     found = dict(Models(str(export_dir)).find_new(fits))
     for name in ("encoder", "neighbors"):
         folder = export_dir / name / str(found[name])

@@ -144,7 +144,7 @@ def test_milvus_answers_as_the_index_does(
     export_main(given(flags, workdir=trained_workdir.workdir))
     assert f"256 images in Milvus at {uri} (FLAT, recall@5" in capsys.readouterr().out
     assert sorted(os.listdir(directory)) == ["encoder", "neighbors"]
-    (found,), how = search(directory, [query], 5, uri)
+    (found,), how = search(directory, [query], 5, "milvus", uri)
     (expected,), _ = search(exported.export_dir, [query], 5)
     assert how == "Searched with Milvus, every item compared."
     for item, same in zip(found, expected, strict=True):

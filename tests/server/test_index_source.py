@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npid_tf.search.milvus.collection import write_collection
-from npid_tf.server.index_source import IndexInMilvus, OwnIndex
+from npid_tf.server.index_source import LocalIndexSource, MilvusIndexSource
 from npid_tf.server.limits import RequestError
 
 
@@ -23,7 +23,9 @@ def export_dir(exported, tmp_path):
 def test_the_own_index_opens_again_when_another_took_its_place(
     trained_workdir, export_dir
 ):
-    own = OwnIndex(str(export_dir), lambda data: data.build_source(trained_workdir))
+    own = LocalIndexSource(
+        str(export_dir), lambda data: data.build_source(trained_workdir)
+    )
     before, first = own.identity(), own.open(None)
     assert own.identity() == before
     os.rename(export_dir / "index", export_dir / "old")
@@ -49,7 +51,7 @@ def test_the_index_in_milvus_is_that_of_the_newest_encoder(export_dir, tmp_path)
     write_collection(
         uri, vectors, range(16), None, 3, 0.9, encoder_hash=encoder_hash, data={}
     )
-    milvus = IndexInMilvus(str(export_dir), lambda data: None, uri)
+    milvus = MilvusIndexSource(str(export_dir), lambda data: None, uri)
     assert milvus.identity() == encoder_hash
     collection = milvus.open(None)
     (found,), exact = collection.search(vectors[5:6], 3, 0.5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from npid_tf.search.live.index import LiveIndex
-from npid_tf.server.index_source import OwnIndex
+from npid_tf.server.index_source import LocalIndexSource
 from npid_tf.server.limits import Limits, RequestError
 from npid_tf.server.metrics import Metrics
 from npid_tf.server.service import Service
@@ -30,7 +30,7 @@ def run(export_dir, use, **settings):
 
     async def main():
         limits = Limits(seconds=20)
-        index = OwnIndex(str(export_dir), lambda data: None)
+        index = LocalIndexSource(str(export_dir), lambda data: None)
         service = Service(
             str(export_dir), index, limits, Metrics(), poll_seconds=0.02, **settings
         )

@@ -23,7 +23,6 @@ from npid_tf.search.milvus.rows import (
 )
 from npid_tf.search.neighbors import Neighbors
 
-ENGINES = ("scann", "milvus")
 LOOK_SECONDS = 3  # For what is asked again soon.
 LOAD_SECONDS = 60  # For loading a collection; one that takes longer goes on loading.
 
@@ -240,13 +239,3 @@ class MilvusIndex:
             )
             found |= {row["id"]: row for row in rows}
         return found
-
-
-def check_engine(engine, uri):
-    """Raises ValueError for an engine that is unknown or, for Milvus, lacks its uri."""
-    if engine not in ENGINES:
-        raise UserError(f"Unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
-    if engine == "milvus" and uri is None:
-        raise UserError(
-            "Where is Milvus? Pass --uri=http://HOST:19530 or --uri=FILE.db."
-        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npid_tf.search.milvus.collection import write_collection
-from npid_tf.search.milvus.index import MilvusIndex, check_engine
+from npid_tf.search.milvus.index import MilvusIndex
 from tests.support.vectors import unit_rows
 
 NAMES = [f"photos/{row}.jpg" for row in range(300)]
@@ -79,14 +79,3 @@ def test_what_it_cannot_hold_is_refused(index):
 def test_another_encoder_has_no_collection(index):
     with pytest.raises(ValueError, match=r"no collection of the encoder other.*export"):
         MilvusIndex(index.uri, "other")
-
-
-def test_engines_and_what_they_need():
-    check_engine("scann", None)
-    check_engine("milvus", "items.db")
-    with pytest.raises(
-        ValueError, match=r"Unknown engine 'faiss'. Known: scann, milvus"
-    ):
-        check_engine("faiss", None)
-    with pytest.raises(ValueError, match="Pass --uri="):
-        check_engine("milvus", None)
