@@ -35,7 +35,6 @@ GROUPS = {
         if dataclasses.fields(protocol.flags)
     },
 }
-ALIASES = {"lowshot_cost": "low_shot_cost"}
 
 
 def protocol_of(given, recorded):
@@ -78,4 +77,4 @@ def main(given):
 
 
 if __name__ == "__main__":
-    run(main, GROUPS, ALIASES)
+    run(main, GROUPS)

@@ -156,7 +156,7 @@ def test_presets_keep_their_results_beside_each_other(config, tmp_path):
             LinearHeadsFlags(linear_preset="avgpool"),
             "linear_heads_avgpool",
         ),
-        ("low_shot", LowShotFlags(low_shot_cost="test"), "low_shot_test"),
+        ("low_shot", LowShotFlags(lowshot_cost="test"), "low_shot_test"),
         ("svm", LayerFlags(), "svm"),
     ],
 )
@@ -191,7 +191,8 @@ def test_a_flag_of_another_protocol_is_refused_on_the_line_and_not_in_a_file():
 
 def test_bare_arguments_are_refused(config):
     with pytest.raises(ValueError, match=r"Unexpected arguments: file.png"):
-        main(given(workdir=config.workdir, arguments=["file.png"]))
+        line = given(workdir=config.workdir, arguments=["file.png"])
+        main(dataclasses.replace(line, on_line=frozenset({"workdir"})))
 
 
 @pytest.mark.slow

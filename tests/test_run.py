@@ -18,6 +18,7 @@ TINY = {
     "augmentation": "none",
     "batch_size": 32,
     "epochs": 1,
+    "warmup_epochs": 0,
     "k": (1, 3),
 }
 

@@ -48,13 +48,14 @@ class Given:
             raise UserError(f"Unexpected arguments: {' '.join(self.arguments)}.")
 
 
-def parse(words, fields, elsewhere=dict, aliases=None):
+def parse(words, fields, elsewhere=dict, aliases=None, file=None):
     """`Given` of the words of a command line, without the program's name.
 
     Args:
         fields: the dataclass fields of the flags that the program has.
         elsewhere: a function to {name: program} of the flags of all programs.
         aliases: {another name: name of a flag}.
+        file: where the words are from, if they are lines of a file.
 
     Raises:
         ValueError: for a flag that is unknown, is another program's, or does not parse.
@@ -63,16 +64,17 @@ def parse(words, fields, elsewhere=dict, aliases=None):
     aliases = aliases or {}
     values = _define(fields, aliases)
     lines, foreign, on_line = [], {}, set()
-    for text, file in _lines(words):
-        name = None if file == REST else _name_of(text, fields, aliases)
-        if file is None or name is None or name in fields:
+    for text, its_file in _lines(words):
+        its_file = its_file or file
+        name = None if its_file == REST else _name_of(text, fields, aliases)
+        if its_file is None or name is None or name in fields:
             lines.append(text)
-            if file is None and name is not None:
+            if its_file is None and name is not None:
                 on_line.add(name)
         elif {name, name.removeprefix("no")} & elsewhere().keys():
             foreign[name] = text
         else:
-            raise UserError(f"{file}: {_unknown(name, fields, elsewhere)}")
+            raise UserError(f"{its_file}: {_unknown(name, fields, elsewhere)}")
     for name in on_line - fields.keys():
         raise UserError(_unknown(name, fields, elsewhere))
     try:

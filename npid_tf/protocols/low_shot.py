@@ -22,7 +22,7 @@ class LowShotFlags(LayerFlags):
     shots: tuple[int, ...] = flag(
         (1, 2, 4, 8, 16, 32, 64, 96), "Labelled images of a class", at_least=1
     )
-    low_shot_cost: str = choice(
+    lowshot_cost: str = choice(
         COST_BY, "cv", "The SVM's cost by cross-validation (cv) or by test score (test)"
     )
 
@@ -42,7 +42,7 @@ def evaluate_low_shot(config, flags):
             unit(eval_vectors[layer]),
             judge,
             flags.shots,
-            flags.low_shot_cost,
+            flags.lowshot_cost,
             config.seed,
         )
         for k, result in results.items():
@@ -54,7 +54,7 @@ def evaluate_low_shot(config, flags):
                     "k": k,
                     **result,
                     "costs": costs,
-                    "cost by": COST_BY[flags.low_shot_cost],
+                    "cost by": COST_BY[flags.lowshot_cost],
                 }
             )
     return rows
@@ -73,5 +73,5 @@ def published(rows):
 
 
 PROTOCOL = Protocol(
-    "low_shot", evaluate_low_shot, LowShotFlags, published, variant="low_shot_cost"
+    "low_shot", evaluate_low_shot, LowShotFlags, published, variant="lowshot_cost"
 )

@@ -66,8 +66,8 @@ def read_run(workdir):
 
 
 def read_flags(words):
-    """`Given` of words that may set the flags of any program, as a flags.cfg does."""
-    return parse(words, FIELDS, flags_of_all_programs)
+    """`Given` of the lines of a flags.cfg, which may have flags of any program."""
+    return parse(words, FIELDS, flags_of_all_programs, file="flags.cfg")
 
 
 def _read_record(path):

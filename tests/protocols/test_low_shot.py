@@ -6,7 +6,7 @@ from npid_tf.protocols.low_shot import LowShotFlags, evaluate_low_shot, publishe
 def test_colors_are_told_apart_and_the_table_says_how_costs_were_chosen(
     color_config, learn_colors
 ):
-    flags = LowShotFlags(**learn_colors, shots=(1, 8), low_shot_cost="test")
+    flags = LowShotFlags(**learn_colors, shots=(1, 8), lowshot_cost="test")
     rows = evaluate_low_shot(color_config, flags)
     assert [(row["layer"], row["k"], row["mean"]) for row in rows] == [
         ("features", 1, 1.0),
