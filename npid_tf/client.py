@@ -29,7 +29,7 @@ class Client:
     Raises:
         ValueError: for another address; from all methods, what the server refuses, in
             its words.
-        ConnectionError: from all methods, where there is no answer, or the server is
+        ConnectionError: from all methods, if nothing answers, or the server is
             too busy for one (try again).
 
     Example:
@@ -76,7 +76,7 @@ class Client:
         """The most similar training images of each image file, by exact search.
 
         files: list of bytes. Returns {name: array [num_files, ...]}: ids (row numbers),
-        similarities and, where there are labels, class_probabilities.
+        similarities and, if there are labels, class_probabilities.
         """
         return self.predict("neighbors", {"image_bytes": list(files)})
 
@@ -95,7 +95,7 @@ class Client:
             "inputs": {name: _to_json(value) for name, value in inputs.items()},
         }
         outputs = self._ask("POST", f"/v1/models/{model}:predict", body)["outputs"]
-        if not isinstance(outputs, dict):  # One alone comes without its name.
+        if not isinstance(outputs, dict):  # A single output comes without its name.
             outputs = {self._output_name(model, signature_name): outputs}
         return {name: np.asarray(value) for name, value in outputs.items()}
 

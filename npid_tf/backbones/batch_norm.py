@@ -13,7 +13,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Keras composes the normalization from single operations; the fused op takes a third
     off the whole training step of ResNet-18 on a CPU. Like PyTorch's, its running
-    variance is the unbiased one. Where it is `synchronized`, the statistics are those
+    variance is the unbiased one. If it is `synchronized`, the statistics are those
     of the batches of all replicas together, which may differ in size.
     """
 
@@ -36,10 +36,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _of_several(self, inputs):
-        """Vectors [batch, ..., channels], checked to be more than one: of one alone,
+        """Vectors [batch, ..., channels], checked to be more than one: of a single one,
         the normalized values are all zeros. Under XLA, which drops assertions, NaN."""
         if self.synchronized and replicas.num_replicas() > 1:
-            return inputs  # Each of them has an image: NPID sees to that.
+            return inputs  # NPID ensures that each of them has an image.
         count = tf.shape(inputs)[0]
         said = (
             f"`{self.name}` normalizes over a batch, which must hold two images or "

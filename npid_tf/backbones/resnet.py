@@ -65,7 +65,7 @@ def bottleneck_block(x, channels, strides, path, name=None):
 
 
 def shortcut(x, channels, strides, path):
-    """The input itself, or its 1x1 convolution where the shape changes."""
+    """The input itself, or its 1x1 convolution if the shape changes."""
     if strides == 1 and x.shape[-1] == channels:
         return x
     x = convolution(x, channels, 1, strides, name=f"{path}.downsample.0")

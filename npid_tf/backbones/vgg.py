@@ -40,7 +40,7 @@ def plain_convolution(
     padding="same",
     name=None,
 ):
-    """Convolution with bias, batch norm where asked for, and ReLU, called `name`.
+    """Convolution with bias, batch norm if asked for, and ReLU, called `name`.
 
     Returns its output and the number of the layer after it, both counted as in
     torchvision's `features`.

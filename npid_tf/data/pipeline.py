@@ -29,22 +29,22 @@ def make_train_dataset(
     """Augmented batches of all epochs, one after the other.
 
     Everything is a function of (seed, epoch, index), so a data set that starts at
-    `first_step` of `first_epoch` goes on exactly as the whole one would have. Each
+    `first_step` of `first_epoch` continues exactly as the uninterrupted one. Each
     epoch drops its last incomplete batch, other images in every epoch.
 
     The images of a step are the same for any number of workers. Each worker reads its
-    part alone, the worker-th of num_workers, as `batches_per_step` batches in a row.
+    part only, the worker-th of num_workers, as `batches_per_step` batches in a row.
 
     Args:
         batch_size: images of a step, of all workers together.
-        views: how many times each of them is in its batch, augmented anew.
+        views: how many augmented views of each image are in its batch.
 
     Returns:
         tf.data.Dataset of (images, indices): uint8 [batch, image_size, image_size, 3],
         int64 [batch], batch = views * batch_size / (num_workers * batches_per_step).
 
     Raises:
-        ValueError: where a batch is larger than the data, or cannot be divided.
+        ValueError: if a batch is larger than the data, or cannot be divided.
     """
     steps_per_epoch(source.num_instances, batch_size)  # Raises for too large a batch.
     if batch_size % (num_workers * batches_per_step):
@@ -104,7 +104,7 @@ def make_train_dataset(
 
 
 def steps_per_epoch(num_instances, batch_size):
-    """Whole batches in an epoch. Raises ValueError where a batch is larger than all."""
+    """Whole batches in an epoch. Raises ValueError if a batch is larger than all."""
     if batch_size > num_instances:
         raise UserError(
             f"`batch_size` must be at most the number of images. Received: "

@@ -6,7 +6,7 @@ import tensorflow as tf
 def shrink(image, side):
     """The image at its own aspect, neither of its sides longer than `side`.
 
-    image: uint8 [height, width, 3], returned as it is where it fits. Of a line of
+    image: uint8 [height, width, 3], returned as it is if it fits. Of a line of
     pixels the middle is shown: at least one pixel in `side`. Returns uint8.
     """
     height, width = image.shape[:2]

@@ -33,7 +33,7 @@ def embed(
         training: whether batch norm takes its statistics from the batches.
 
     Returns:
-        float32 array [num_instances, dim], or a tuple of them; NaN where an index is
+        float32 array [num_instances, dim], or a tuple of them; NaN if an index is
         missing.
 
     Raises:
@@ -84,7 +84,7 @@ def embed_batches(model, dataset, num_images, training=False):
     num_images: how many images the data set has; the last batch has its first again.
     """
     strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
-    # Whole batches: none is too small for all replicas, no shape traces the model anew.
+    # Whole batches: none too small for all replicas, no shape that traces again.
     num_replicas = strategy.num_replicas_in_sync
     size = -(-BATCH_SIZE // num_replicas) * num_replicas
     batches = dataset.unbatch().repeat().batch(size, drop_remainder=True)

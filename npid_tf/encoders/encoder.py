@@ -23,7 +23,7 @@ def build_encoder(
 ) -> keras.Model:
     """A Keras model from images to unit embeddings, v = f_theta(x) / ||f_theta(x)||.
 
-    The layer `features` holds what the backbone gives, averaged over positions where
+    The layer `features` holds what the backbone gives, averaged over positions if
     it gives maps; the layer `embedding` the L2 norm, always float32.
 
     Args:

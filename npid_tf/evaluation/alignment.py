@@ -14,7 +14,7 @@ def alignment(embeddings, positives):
 
     embeddings, positives: float32 [num_pairs, dim], row i of both the same image, unit
     length. Returns a float in 0..4.
-    Raises ValueError where the two differ in shape, or are empty.
+    Raises ValueError if the two differ in shape, or are empty.
     """
     embeddings, positives = np.asarray(embeddings), np.asarray(positives)
     if embeddings.shape != positives.shape or not embeddings.size:
@@ -30,12 +30,12 @@ def alignment(embeddings, positives):
 def uniformity(embeddings, num_pairs=NUM_PAIRS, seed=0):
     """How evenly the sphere is covered: log mean exp(-2 ||a - b||^2), lower is better.
 
-    The mean is over a sample of pairs of different rows. It is 0 where all rows are
+    The mean is over a sample of pairs of different rows. It is 0 if all rows are
     equal, and about -4 + 8 / dim for many rows drawn evenly from the whole sphere.
 
     Args:
         embeddings: float32 [num_rows, dim], unit length.
-        num_pairs: how many are drawn; memory grows with them alone.
+        num_pairs: how many are drawn; memory grows only with them.
         seed: of the sample, which it determines.
 
     Raises:

@@ -16,7 +16,7 @@ def worst_classes(labels, predicted, num_classes):
     labels, predicted: int64 [num_images], the true classes and the predicted ones; of
     equals the lower class leads. Returns a list of at most num_classes tuples (class,
     images, recall, the other class it is most often taken for, how often); the last two
-    are None and 0 where all images of a class are right.
+    are None and 0 if all images of a class are right.
     """
     labels = checked_labels(labels, "labels")
     predicted = checked_labels(predicted, "predicted")

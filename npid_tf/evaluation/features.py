@@ -27,7 +27,7 @@ def feature_directory(directory, key):
     """The folder below `directory` of the vectors that `key` determines; makes it.
 
     key: dict, such as the encoder's hash and the data's fingerprint, kept in key.json.
-    Says so where there are vectors that would be these, were it not for a part of it.
+    Says so if there are vectors that would be these, were it not for a part of it.
     """
     key = {**key, "format": FORMATS["features"]}
     text = json.dumps(key, indent=1, sort_keys=True)
@@ -57,21 +57,21 @@ def _tell_of_others(directory, key):
         if of_same and changes:
             print(
                 f"Not used: the vectors in {os.path.dirname(path)} are of other "
-                f"{', '.join(changes)}. They are computed anew."
+                f"{', '.join(changes)}. They are computed again."
             )
 
 
 def cached_features(directory, names, make_model, make_dataset, num_instances):
     """What layers give for every image, from `directory` or computed into it.
 
-    They are written in parts, so that a call goes on where one before it was
-    interrupted. In memory is a part alone.
+    They are written in parts, so that a call continues where an interrupted one
+    stopped. Only one part is in memory.
 
     Args:
         directory: see `feature_directory`.
         names: of the layers.
         make_model: names -> model from images to a tuple of [batch, dim]; called only
-            where a layer is missing, with those that are.
+            if a layer is missing, with those that are.
         make_dataset: index -> batches of (images, indices) from this image to the last,
             in the order of the indices.
         num_instances: how many images there are.
@@ -80,7 +80,7 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
         {name: float32 [num_instances, dim]}, arrays on disk (`np.memmap`).
 
     Raises:
-        OSError: where they cannot be written.
+        OSError: if they cannot be written.
     """
     missing = [name for name in names if not _is_whole(_path(directory, name))]
     if missing:
@@ -98,18 +98,18 @@ def cached_features(directory, names, make_model, make_dataset, num_instances):
         except OSError as error:
             raise FileError(
                 f"Could not write features to {directory}: {error}. Free some space "
-                "and run the same command again: it goes on from here."
+                "and run the same command again: it continues from here."
             ) from error
     return {name: np.load(_path(directory, name), mmap_mode="r") for name in names}
 
 
 def _is_whole(path):
-    """Whether an array is there, as it was written; says so where it is damaged."""
+    """Whether an undamaged array exists; warns if it is damaged."""
     if not os.path.exists(path):
         return False
     problem = find_damage(path, "features")
     if problem:
-        print(f"Not used, and computed anew: {path} {problem}.")
+        print(f"Not used, so computed again: {path} {problem}.")
     return not problem
 
 
@@ -123,7 +123,7 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
     for path in _list_parts(directory):
         num_rows = _count_rows(path, names, first)
         if num_rows is None:
-            print(f"Not used, and computed anew: {path} is damaged.")
+            print(f"Not used, so computed again: {path} is damaged.")
             os.remove(path)
         else:
             first += num_rows
@@ -157,7 +157,7 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
 
 
 def _count_rows(path, names, first):
-    """How many rows a part has; None where it is not whole, or not those from `first`
+    """How many rows a part has; None if it is not whole, or not those from `first`
     on: one before it is missing."""
     try:
         with np.load(path) as part:

@@ -47,7 +47,7 @@ def knn_accuracy(
         neighbor voted for it.
 
     Raises:
-        ValueError: for arrays that do not fit one another, where a k is more than there
+        ValueError: for arrays that do not fit one another, if a k is more than there
             are rows, or labels are missing.
 
     Source: Wu et al. 2018, section 3.4.

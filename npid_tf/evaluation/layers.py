@@ -10,7 +10,7 @@ from npid_tf.errors import UserError
 # ResNet-50 at 224 pixels it is reached exactly.
 BUDGETS = {"conv1": 9216, "conv2": 9216, "conv3": 8192, "conv4": 9216, "conv5": 8192}
 # (side of the maps, side they are pooled to) -> kernel, stride and padding of the
-# published average pooling; its windows overlap where adaptive ones would not.
+# published average pooling; its windows overlap if adaptive ones would not.
 PUBLISHED_POOLING = {
     (112, 12): (10, 10, 4),
     (56, 6): (16, 8, 0),

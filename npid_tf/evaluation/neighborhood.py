@@ -1,4 +1,4 @@
-"""What the neighbors of embeddings tell: hubs, near duplicates, leaks, confusions."""
+"""From the neighbors of embeddings: hubs, near duplicates, leaks, confusions."""
 
 import numpy as np
 from scipy import stats
@@ -15,7 +15,7 @@ def nearest_others(embeddings, k):
     """The k most similar rows of each row, itself left out.
 
     embeddings: float32 [num_rows, dim]. Returns (similarities, indices) as `nearest`.
-    Raises ValueError where there are not k other rows.
+    Raises ValueError if there are not k other rows.
     """
     if k >= len(embeddings):
         raise UserError(f"`k` must be below the {len(embeddings)} rows. Received: {k}.")
@@ -36,7 +36,7 @@ def k_occurrences(neighbors, num_rows):
 
 
 def hubness(occurrences):
-    """Skewness of k-occurrences (Radovanovic et al. 2010): 0 where all occur alike."""
+    """Skewness of k-occurrences (Radovanovic et al. 2010): 0 if all occur alike."""
     return 0.0 if np.ptp(occurrences) == 0 else float(stats.skew(occurrences))
 
 

@@ -23,7 +23,7 @@ def retrieval_scores(queries, query_labels, vectors, labels, k_values=(1, 5, 10)
 
     Recall@k is the part of the queries that have a row of their label among the k most
     similar. Average precision is scikit-learn's: the precision at each row of the
-    query's label, averaged, where rows of equal similarity count as one step. A query
+    query's label, averaged; rows of equal similarity count as one step. A query
     of whose label there is no row scores 0 in both.
 
     Args:

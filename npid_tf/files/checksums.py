@@ -1,4 +1,4 @@
-"""The files of an artifact as they were written, or an error that names the file."""
+"""Checksums of the files of an artifact, and errors that name the damaged file."""
 
 import json
 import os
@@ -10,11 +10,11 @@ READ_AT_ONCE = 1 << 20
 
 
 def read_json(path, remedy):
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     remedy: what to do about damage, for the message.
 
-    Raises FileError where it cannot be read or is no JSON.
+    Raises FileError if it cannot be read or is not JSON.
     """
     try:
         with open(path, "rb") as file:
@@ -25,11 +25,11 @@ def read_json(path, remedy):
 
 
 def parse_json(text, path, remedy):
-    """What the bytes of a JSON file hold. Raises FileError as `read_json`."""
+    """The content of the bytes of a JSON file. Raises FileError as `read_json`."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FileError(f"{path} is damaged: no JSON ({error}). {remedy}") from error
+        raise FileError(f"{path} is damaged: not JSON ({error}). {remedy}") from error
 
 
 def sums_of(directory):
@@ -44,7 +44,7 @@ def sums_of(directory):
 
 
 def check_sums(directory, sums, remedy, only=None):
-    """Compares files with what `sums_of` told: all sizes, then the checksums.
+    """Compares files with a result of `sums_of`: all sizes, then the checksums.
 
     only: names whose checksums are compared; None: all.
 
@@ -56,8 +56,8 @@ def check_sums(directory, sums, remedy, only=None):
     )
     if not well_formed:
         raise FileError(
-            f"The manifest in {directory} is damaged: its `files` do not tell the "
-            f"bytes and checksum of each. {remedy}"
+            f"The manifest in {directory} is damaged: its `files` lack the "
+            f"bytes or checksum of a file. {remedy}"
         )
     paths = {name: os.path.join(directory, name) for name in sums}
     for name, path in paths.items():
@@ -73,7 +73,7 @@ def check_sums(directory, sums, remedy, only=None):
     for name in sums if only is None else only:
         if name in paths and _crc32(paths[name]) != sums[name]["crc32"]:
             raise FileError(
-                f"{paths[name]} is damaged: its checksum is another than when it was "
+                f"{paths[name]} is damaged: its checksum differs from that of what was "
                 f"written. {remedy}"
             )
 

@@ -1,6 +1,6 @@
-"""A folder put in the place of another, so that one of the two is always there.
+"""Replaces a folder by another, so that one of the two exists at any time.
 
-Linux exchanges two names in one step, on ext4, XFS, Btrfs, tmpfs and overlayfs. Where
+Linux exchanges two names in one step, on ext4, XFS, Btrfs, tmpfs and overlayfs. If
 there is no such step (NFS, macOS) the old folder is renamed to PATH.before, then the
 new one to PATH: between the two, and after a crash there, `standing` finds the old one.
 A folder at one fixed path, rather than a symbolic link to one of several, is what
@@ -15,13 +15,13 @@ import shutil
 from npid_tf.files.whole_files import move_folder, sync_folder, sync_tree
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# What the kernel says where the file system, or itself, does not know how.
+# Errors of a kernel or file system that cannot exchange names.
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
 
 
 def standing(path):
-    """Where the folder is that belongs at `path`: there, or set aside for a moment."""
-    for _ in range(3):  # It may come to `path` between the two looks.
+    """The folder that belongs at `path`: there, or set aside for a moment."""
+    for _ in range(3):  # It may be renamed between the two checks.
         for candidate in (path, before(path)):
             if os.path.isdir(candidate):
                 return candidate
@@ -29,14 +29,14 @@ def standing(path):
 
 
 def before(path):
-    """Where a folder is kept while another takes its place."""
+    """The name that a folder has while another takes its place."""
     return f"{os.path.normpath(path)}.before"
 
 
 def put_folder(partial, path):
-    """Puts the folder `partial` on disk and then at `path`; what was there goes.
+    """Syncs the folder `partial` and puts it at `path`, replacing what is there.
 
-    Raises OSError; then what was there is there.
+    Raises OSError; the old folder is then still there.
     """
     recover(path)
     if not os.path.exists(path):
@@ -58,7 +58,7 @@ def put_folder(partial, path):
 
 
 def recover(path):
-    """Ends what a crash in `put_folder` left: the old folder back, or gone."""
+    """Finishes a `put_folder` that crashed: restores or removes the old folder."""
     if not os.path.isdir(before(path)):
         return
     if os.path.exists(path):
@@ -68,7 +68,7 @@ def recover(path):
 
 
 def _exchange(one, other):
-    """Exchanges two names in one step; False where that is not to be had here."""
+    """Exchanges two names in one step; False if the system cannot."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False

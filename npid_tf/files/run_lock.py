@@ -1,8 +1,8 @@
 """One writer to a folder at a time.
 
-The lock is the operating system's (flock) on a file in the folder, so it ends with the
-process however that ends: a file that a dead process left blocks nobody. On NFS the
-server keeps it for all machines (Linux, NFS 4, or NFS 3 with lockd), and gives it free
+The lock is the operating system's (flock) on a file in the folder, so it is released
+whenever the process ends: a file that a dead process left blocks nobody. On NFS the
+server keeps it for all machines (Linux, NFS 4, or NFS 3 with lockd), and releases it
 some 90 seconds after a machine is lost. On a file system without locks nothing is
 locked, and a warning says so.
 """
@@ -24,9 +24,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 @contextlib.contextmanager
 def only_writer(directory):
-    """Holds the lock of a folder, made where it is missing.
+    """Holds the lock of a folder, which is created if it is missing.
 
-    Raises UserError that names the process which holds it.
+    Raises UserError that names the process holding it.
     """
     with _held(directory, fcntl.LOCK_EX | fcntl.LOCK_NB):
         yield
@@ -34,7 +34,7 @@ def only_writer(directory):
 
 @contextlib.contextmanager
 def in_turn(directory):
-    """The same, waiting for the process that holds it, which is said."""
+    """The same, but waits for the process that holds it, and says so."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(only_writer(directory))
@@ -57,11 +57,11 @@ def _held(directory, how):
         yield
     finally:
         if file is not None:
-            # While it is still locked; who waits for it looks whether it is this one.
+            # While still locked: a waiting process checks that the file exists.
             with contextlib.suppress(OSError):
                 os.remove(path)
             file.close()
-        if is_new:  # A run that was refused leaves nothing.
+        if is_new:  # A refused run leaves nothing behind.
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
 
@@ -82,7 +82,7 @@ def _locked_file(path, how):
             with contextlib.suppress(OSError):
                 os.remove(path)
             warnings.warn(
-                f"{path} cannot be locked ({error.strerror}): see to it that no other "
+                f"{path} cannot be locked ({error.strerror}): make sure that no other "
                 "process writes to this folder.",
                 stacklevel=2,
             )
@@ -109,7 +109,7 @@ def _in_use(directory, file):
     try:
         holder = json.loads(file.read())
         who = f"process {holder['pid']} on {holder['host']} ({holder['program']})"
-    except (ValueError, TypeError, LookupError):  # It has not written that yet.
+    except (ValueError, TypeError, LookupError):  # Not written yet.
         who = "another process"
     return (
         f"{directory} is in use by {who}. Wait until it ends, end it, or use another "

@@ -1,7 +1,7 @@
-"""Files that tell whether they are as they were written: a line after what they hold.
+"""Sealed files: a last line with a checksum of all before it.
 
 The last line is a JSON object of the format, the version of the package and the
-SHA-256 of all before it. Readers of arrays do not look beyond their arrays.
+SHA-256 of all before it. Readers of arrays ignore what follows their array.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ LONGEST_SEAL = 512
 
 
 def seal(path, kind):
-    """Ends a file with its seal and puts it on disk. kind: see formats.py."""
+    """Appends the seal to a file and syncs it. kind: see formats.py."""
     with open(path, "r+b") as file:
         digest = _digest(file, os.path.getsize(path))
         file.seek(0, os.SEEK_END)
@@ -26,9 +26,9 @@ def seal(path, kind):
 
 
 def find_damage(path, kind):
-    """What is wrong with a sealed file, in words; None where it is as it was written.
+    """What is wrong with a sealed file, as text; None if it is undamaged.
 
-    All of it is read. Raises UserError for a format of a newer version, OSError where
+    All of it is read. Raises UserError for a format of a newer version, OSError if
     it cannot be read.
     """
     size = os.path.getsize(path)

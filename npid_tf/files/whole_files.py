@@ -1,8 +1,8 @@
-"""The one way to write: files and folders that are there whole or not at all.
+"""Atomic writes: files and folders exist completely or not at all.
 
-What is written lies beside its place until all of it is on disk, and is then renamed;
-the folder that holds the name is put on disk too, so that a power cut takes nothing
-back that was reported as done.
+Content is written beside its destination, synced, and then renamed. The folder that
+contains the name is synced too, so that a power failure cannot undo what was reported
+as done.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ import shutil
 
 @contextlib.contextmanager
 def open_whole(path, mode="w"):
-    """A new file to write, which takes its place at `path` if all goes well.
+    """A new file to write, which is renamed to `path` if nothing is raised.
 
-    Makes the folders that are missing. Text is UTF-8. Raises OSError as `open` does.
+    Creates missing folders. Text is UTF-8. Raises OSError as `open` does.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     partial = f"{path}.partial"
@@ -40,11 +40,10 @@ def write_whole(path, text):
 
 @contextlib.contextmanager
 def whole_folder(path):
-    """A new folder to fill, which takes its place at `path` if all goes well.
+    """A new folder to fill, which is renamed to `path` if nothing is raised.
 
-    Yields the folder to fill, which lies beside `path`; what a process that was killed
-    left there goes. `path` must not exist at the end: version it by its name. Raises
-    OSError.
+    Yields the folder to fill, beside `path`; leftovers of a killed process are removed.
+    `path` must not exist at the end: put a version into its name. Raises OSError.
     """
     parent = os.path.dirname(os.path.abspath(path))
     partial = os.path.join(parent, f".{os.path.basename(path)}.partial")
@@ -58,7 +57,7 @@ def whole_folder(path):
 
 
 def move_folder(partial, path):
-    """Puts all of the folder `partial` on disk, then renames it to `path`."""
+    """Syncs the folder `partial`, then renames it to `path`."""
     sync_tree(partial)
     os.rename(partial, path)
     sync_folder(os.path.dirname(os.path.abspath(path)))
@@ -73,7 +72,7 @@ def sync_tree(directory):
 
 
 def sync_folder(path):
-    """Puts the names in a folder on disk, where its file system can."""
+    """Syncs the names in a folder, if its file system can."""
     try:
         _sync(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     except OSError as error:

@@ -39,7 +39,7 @@ def paragraph(text):
 
 
 def table(caption, rows):
-    """Rows (dicts with the same keys) as a table that scrolls where it is too wide."""
+    """Rows (dicts with the same keys) as a table that scrolls if it is too wide."""
     return _pieces().table(caption, rows)
 
 
@@ -50,7 +50,7 @@ def picture(png, alt):
 
 
 def image_row(name, figures, css_class="images"):
-    """A row of captioned images that scrolls where it is too wide, `name` its name.
+    """A row of captioned images that scrolls if it is too wide, `name` its name.
 
     figures: (caption, uint8 image [height, width, 3], alternative text, kind) of each,
     where the kind decides the frame: query, right, wrong or nothing. css_class:

@@ -16,7 +16,7 @@ CONTROL_CHARACTERS = dict.fromkeys(range(32), " ")  # a tab would end a column
 def thumbnail_side(num_images, largest=64):
     """Pixels of a side, at most `largest`, with which the sprite keeps to its limit.
 
-    Raises ValueError where no side does.
+    Raises ValueError if no side does.
     """
     side = min(largest, SPRITE_SIDE // math.ceil(math.sqrt(num_images)))
     if not side:
@@ -60,7 +60,7 @@ def write_projector(directory, embeddings, metadata, thumbnails):
 
 
 def make_sprite(thumbnails):
-    """One square picture of all, row by row, white where none is left.
+    """One square picture of all thumbnails, row by row, filled up with white.
 
     thumbnails: uint8 [num_points, side, side, 3]. Returns uint8 [height, height, 3].
     """

@@ -1,9 +1,9 @@
 """The folder of an export, while a new one is written into it.
 
-DIR/.partial holds what is written until it is whole; export.json in there tells the
+DIR/.partial holds what is being written; export.json in it names the
 version, and a lock keeps a second export out. Models are renamed to DIR/MODEL/N, one by
 one; which of them is served, the index tells, whose folder is exchanged last and in one
-step. Where Milvus has the index, the encoder comes last. So a process that is killed
+step. If Milvus has the index, the encoder comes last. So a process that is killed
 leaves the former export in service, and the next one removes what it left.
 """
 
@@ -57,7 +57,7 @@ class NewExport:
 def new_export(export_dir):
     """A `NewExport` to fill and `publish`; what is not published is removed.
 
-    Raises ValueError where another process is exporting there, OSError where it cannot
+    Raises ValueError if another process is exporting there, OSError if it cannot
     be written.
     """
     with _locked(export_dir):
@@ -66,13 +66,13 @@ def new_export(export_dir):
         try:
             yield new
         finally:
-            # What cannot be removed now, the next one does; an error is told already.
+            # The next export removes the rest; an error has been reported already.
             with contextlib.suppress(OSError):
                 _clean_up(new)
 
 
 def _clean_up(new):
-    """Removes what is left in .partial, and models of an export that is not served."""
+    """Removes leftovers in .partial, and models of an export that is not served."""
     path = os.path.join(new.partial, RECORD)
     if os.path.exists(path):
         remedy = f"Remove {new.partial}, and the models that no index names."
@@ -94,7 +94,7 @@ def _clean_up(new):
 
 @contextlib.contextmanager
 def _locked(export_dir):
-    """Holds the lock of the one who exports; .partial goes with it."""
+    """Holds the lock of the exporting process, and removes .partial at the end."""
     partial = os.path.join(export_dir, ".partial")
     file = _lock(partial)
     try:
@@ -123,12 +123,12 @@ def _lock(partial):
             ) from None
         except OSError as error:
             warnings.warn(
-                f"{partial} cannot be locked ({error.strerror}): see to it that one "
-                "process at a time exports to it.",
+                f"{partial} cannot be locked ({error.strerror}): make sure that only "
+                "one process exports to it.",
                 stacklevel=4,
             )
         if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
-            with contextlib.suppress(OSError):  # For the message alone.
+            with contextlib.suppress(OSError):  # Only for the message.
                 os.ftruncate(file, 0)
                 os.write(file, str(os.getpid()).encode())
             return file

@@ -13,7 +13,7 @@ from npid_tf.saved_models.saved_model import REMEDY, check_model, read_descripti
 def load_encoder(export_dir, encoder_hash):
     """The exported encoder with that hash, the newest: from files' bytes to embeddings.
 
-    Raises ValueError where none of them has it.
+    Raises ValueError if none of them has it.
     """
     for path, description in describe_encoders(export_dir):
         if description["encoder_hash"] == encoder_hash:
@@ -34,7 +34,7 @@ def load_encoder(export_dir, encoder_hash):
 def describe_encoders(export_dir):
     """(path, description) of each version of the exported encoder, the newest first.
 
-    One whose export was interrupted does not count. Raises ValueError where there is
+    One whose export was interrupted does not count. Raises ValueError if there is
     none.
     """
     directory = os.path.join(export_dir, "encoder")

@@ -121,7 +121,7 @@ class NeighborFinder(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def find(self, image_bytes):
         """string [batch] -> ids and similarities [batch, k], the most similar first,
-        and class_probabilities [batch, num_classes] where there are labels."""
+        and class_probabilities [batch, num_classes] if there are labels."""
         embeddings = self.embedder._embed_files(image_bytes)
         similarities = tf.matmul(embeddings, self.vectors, transpose_b=True)
         similarities, ids = tf.math.top_k(similarities, self.k)
@@ -154,7 +154,7 @@ def describe_model(directory, description):
 def read_description(directory):
     """The description of a SavedModel that `save_model` wrote.
 
-    Raises ValueError where there is none, or it is damaged or too new.
+    Raises ValueError if there is none, or it is damaged or of a newer format.
     """
     record = _read_record(directory)
     return {k: v for k, v in record.items() if k not in ("files", *stamp("export"))}
@@ -172,7 +172,7 @@ def check_model(directory):
 def _read_record(directory):
     path = os.path.join(directory, DESCRIPTION)
     if not os.path.isfile(path):
-        raise UserError(f"{directory} is no model exported by npid_tf: no {path}.")
+        raise UserError(f"{directory} is not a model exported by npid_tf: no {path}.")
     record = read_json(path, REMEDY)
     check_format(record, "export", path)
     if not isinstance(record.get("encoder_hash"), str):

@@ -13,7 +13,7 @@ from npid_tf.search.scann_index import import_scann, search_effort
 
 # ScaNN's ops save no bfloat16 vectors: what was saved cannot be loaded.
 DTYPES = ("float32", "int8")
-NAMESPACE = "Scann"  # Of its ops, which `tf.saved_model.save` must be told.
+NAMESPACE = "Scann"  # Namespace of its ops, which `tf.saved_model.save` needs.
 
 
 def check_dtype_of_ops(dtype):
@@ -54,9 +54,9 @@ class ScannNeighborFinder(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def find(self, image_bytes):
         """string [batch] -> ids and similarities [batch, k], the most similar first,
-        and class_probabilities [batch, num_classes] where there are labels.
+        and class_probabilities [batch, num_classes] if there are labels.
 
-        Where fewer than k were found, ids are -1 and similarities too.
+        If fewer than k were found, ids are -1 and similarities too.
         """
         embeddings = self.embedder._embed_files(image_bytes)
         ids, similarities = self._search(embeddings)
@@ -71,7 +71,7 @@ class ScannNeighborFinder(tf.Module):
         return found
 
     def _search(self, embeddings):
-        """Rows and similarities [batch, k]; row 0 and NaN where there are fewer."""
+        """Rows and similarities [batch, k]; row 0 and NaN if there are fewer."""
         searcher = import_scann().scann_ops.searcher_from_module(self.state)
         rows, similarities = searcher.search_batched(
             embeddings, final_num_neighbors=self.k, **self.effort

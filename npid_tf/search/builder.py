@@ -30,7 +30,7 @@ def build_index(
             candidates are scored with.
         queries: float32 [num_queries, dim], of images not in the index, to tune with;
             None: rows of it, each without itself.
-        **description: what else the manifest tells, as which encoder made the vectors.
+        **description: more keys of the manifest, such as encoder_hash.
 
     Returns:
         ScannIndex; its manifest holds the description, n, dim, the settings chosen,
@@ -38,7 +38,7 @@ def build_index(
 
     Raises:
         ImportError: without scann.
-        ValueError: where no setting has that recall, or there are fewer than 2 rows.
+        ValueError: if no setting has that recall, or there are fewer than 2 rows.
     """
     if len(vectors) < 2:
         raise UserError(f"An index needs 2 images or more. Received: {len(vectors)}.")
@@ -90,7 +90,7 @@ def build_searcher(builder, vectors, k, settings):
     if settings["kind"] == "brute force":
         return builder.score_brute_force(dtype).build()
     if settings["kind"] == "tree":
-        # How many leaves are searched, and candidates reordered, each search tells.
+        # Each search passes the number of leaves and of candidates to reorder.
         builder = builder.tree(
             settings["leaves"],
             num_leaves_to_search=1,

@@ -36,11 +36,11 @@ class BuiltIndex:
         return len(self._label_of)
 
     def labels(self, ids: Sequence[str]) -> list[str | None]:
-        """The label of each id: None where it has none or is not there."""
+        """The label of each id: None if it has none or is not there."""
         return [self._label_of.get(name) for name in ids]
 
     def search(self, queries: ArrayLike, k: int = 10) -> Neighbors:
-        """The k most similar items of each query; all where there are fewer.
+        """The k most similar items of each query; all if there are fewer.
 
         queries: float32 [num_queries, dim], unit length. Raises ValueError for others
         and for a k below 1.
@@ -63,7 +63,7 @@ class BuiltIndex:
     def save(self, directory: str | os.PathLike) -> None:
         """Writes what `npid_tf.load_index(directory)` reads, into a new folder.
 
-        Raises ValueError where the folder holds something, OSError where it cannot be
+        Raises ValueError if the folder holds something, OSError if it cannot be
         written.
         """
         os.makedirs(directory, exist_ok=True)
@@ -103,7 +103,7 @@ def build_index(
 
     Raises:
         ImportError: without scann.
-        ValueError: for embeddings, ids or labels that do not fit, and where no setting
+        ValueError: for embeddings, ids or labels that do not fit, and if no setting
             has that recall.
 
     Source: Guo et al. 2020, Accelerating Large-Scale Inference with Anisotropic Vector

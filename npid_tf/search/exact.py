@@ -1,4 +1,4 @@
-"""Exact search among vectors of which some are gone, by matrix products alone."""
+"""Exact search among vectors some of which are deleted, by matrix products."""
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def _search(queries, vectors, is_there, k):
 
 
 def best_of(similarities, rows, k):
-    """The k most similar of each line, or all where there are fewer, in order.
+    """The k most similar of each line, or all if there are fewer, in order.
 
     similarities: float32 [num_queries, num_rows]; rows: of that shape. Returns both,
     [num_queries, min(k, num_rows)].

@@ -1,6 +1,6 @@
 """The files of an index beside its vectors: ids.json and manifest.json.
 
-The manifest tells the format, and size and checksum of every other file, so that what
+The manifest has the format, and size and checksum of every other file, so that what
 is damaged or half of another export is never searched.
 """
 
@@ -28,7 +28,7 @@ _EFFORT = {
 def read_manifest(directory):
     """The manifest of the index in `directory`: a dict.
 
-    Raises ValueError where there is no index, it is damaged, or too new.
+    Raises ValueError if there is no index, or it is damaged or of a newer format.
     """
     path = os.path.join(directory, MANIFEST)
     if not os.path.isfile(path) and os.path.exists(os.path.join(directory, IDS)):
@@ -66,7 +66,7 @@ def read_ids(directory, verify=False):
 
     verify: compare the checksums of all files, which reads them once.
 
-    Raises ValueError where there is none, or one of its files is damaged.
+    Raises ValueError if there is none, or one of its files is damaged.
     """
     manifest = read_manifest(directory)
     if "files" in manifest:
@@ -85,7 +85,7 @@ def read_ids(directory, verify=False):
 
 
 def _check_bytes(directory, expected):
-    """Before formats, the manifest told the bytes of all other files in one number."""
+    """Manifests without a format have the bytes of all other files as one number."""
     size = sum(
         entry.stat().st_size
         for entry in os.scandir(directory)
@@ -114,7 +114,7 @@ def write_ids(directory, ids, labels, manifest):
 
 
 def _pack(ids, labels):
-    """What ids.json holds: no ids where they are the row numbers, each class once.
+    """What ids.json holds: no ids if they are the row numbers, each class once.
 
     A label may be None, which has no number.
     """
@@ -139,7 +139,7 @@ def _unpack(packed, n):
         if values is not None and len(values) != n:
             raise ValueError(f"{len(values)} {what}")
     if not all(isinstance(name, (str, int)) for name in ids):
-        raise ValueError("an id that is no text")
+        raise ValueError("an id that is not text")
     return ids, labels
 
 

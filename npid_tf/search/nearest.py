@@ -24,8 +24,8 @@ def nearest(queries, vectors, k):
     """The k most similar rows of each query, exactly, the most similar first.
 
     Rows are read once, in chunks, and only the best k so far are kept: beyond its
-    arguments, memory grows with num_queries x k alone. Of equals, the lower row leads.
-    All GPUs are used, in TensorFlow; where there are none all cores, in NumPy, which is
+    arguments, memory grows only with num_queries x k. Of equals, the lower row comes
+    first. Uses all GPUs, in TensorFlow; without GPUs all cores, in NumPy, which is
     faster there.
 
     Args:
@@ -38,7 +38,7 @@ def nearest(queries, vectors, k):
         (similarities, indices): float32 and int32 [num_queries, k].
 
     Raises:
-        ValueError: where k is more than there are rows, or a number is not finite.
+        ValueError: if k is more than there are rows, or a number is not finite.
     """
     k = whole_number("k", k, 1)
     queries = _finite(queries, "queries")

@@ -29,7 +29,7 @@ def nearest_of_each(queries, chunks, k, devices):
 
     Returns:
         (similarities, rows, num_rows): float32 and int64 [num_queries, devices * k];
-        where a device had less than k rows, -inf and `NOT_FOUND`.
+        if a device had less than k rows, -inf and `NOT_FOUND`.
     """
     starts = range(0, len(queries), QUERIES_AT_ONCE)
     groups = [queries[start : start + QUERIES_AT_ONCE] for start in starts]
@@ -80,7 +80,7 @@ def _better(queries, best, best_rows, rows, first_row):
 
 @contextlib.contextmanager
 def _whole_float32():
-    """Products of float32 are exact to float32: GPUs round to 10 bits unless told."""
+    """Products of float32 are exact to float32: by default GPUs round to 10 bits."""
     config = tf.config.experimental
     before = config.tensor_float_32_execution_enabled()
     config.enable_tensor_float_32_execution(False)

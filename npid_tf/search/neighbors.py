@@ -9,7 +9,7 @@ class Neighbors(NamedTuple):
     """The most similar items of each query, the most similar first.
 
     Attributes:
-        ids: a list of ids for each query, at most k: all where there are fewer items.
+        ids: a list of ids for each query, at most k: all if there are fewer items.
             One in Milvus that is not exact may find fewer for one query than for
             another.
         similarities: float32 [num_queries, the length of the longest list], dot

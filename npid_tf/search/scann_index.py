@@ -32,11 +32,11 @@ class ScannIndex:
             k: neighbors, at most the images in the index.
 
         Returns:
-            (rows, similarities): int64 and float32 [num_queries, k]; -1 and NaN where
+            (rows, similarities): int64 and float32 [num_queries, k]; -1 and NaN if
             the search met fewer than k candidates.
 
         Raises:
-            ValueError: where k or the dimension does not fit.
+            ValueError: if k or the dimension does not fit.
         """
         if queries.shape[1] != self.manifest["dim"]:
             raise UserError(
@@ -64,7 +64,7 @@ class ScannIndex:
     def save(self, directory):
         """Writes the index into `directory`, which must exist and be empty.
 
-        ScaNN writes the vectors once, as they are kept. Raises OSError where it cannot.
+        ScaNN writes the vectors once, as they are kept. Raises OSError if it cannot.
         """
         try:
             self.searcher.serialize(directory, relative_path=True)
@@ -89,7 +89,7 @@ def search_effort(manifest, k):
 def load_index(directory):
     """The ScannIndex in `directory`.
 
-    Raises ValueError where there is none or it is damaged, ImportError without scann.
+    Raises ValueError if there is none or it is damaged, ImportError without scann.
     """
     import_scann()
     ids, labels, manifest = read_ids(directory, verify=True)
@@ -99,7 +99,7 @@ def load_index(directory):
 def load_searcher(directory):
     """ScaNN's searcher of an index whose files were verified.
 
-    Raises ValueError where ScaNN cannot read it, ImportError without scann.
+    Raises ValueError if ScaNN cannot read it, ImportError without scann.
     """
     scann = import_scann()
     if os.path.exists(os.path.join(directory, "scann_docids.pkl")):
@@ -117,12 +117,12 @@ def load_searcher(directory):
 
 def import_scann():
     """The module scann. Raises ImportError that says how to install it."""
-    # Imported here, so that all else works where its compiled ops do not load.
+    # Imported here, so that all else works if its compiled ops do not load.
     try:
         import scann
     except ImportError as error:
         raise MissingPackageError(
             "The index needs ScaNN: pip install scann==1.4.2 (Linux; it fits "
-            "TensorFlow 2.20 alone). The exported `neighbors` model searches without."
+            "TensorFlow 2.20 only). The exported `neighbors` model searches without."
         ) from error
     return scann

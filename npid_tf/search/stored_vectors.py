@@ -40,8 +40,8 @@ class StoredVectors:
             raise UserError(f"{directory} holds no vectors. Export again.")
         if dim < 1 or rows.size % dim:
             raise FileError(
-                f"{directory} is damaged: {rows.size} numbers are no vectors of {dim} "
-                f"dimensions. {REMEDY}"
+                f"{directory} is damaged: {rows.size} numbers are not vectors of "
+                f"{dim} dimensions. {REMEDY}"
             )
         self._rows = rows.reshape(-1, dim)
 

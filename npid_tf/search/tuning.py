@@ -105,7 +105,7 @@ def choose(curve, target, k):
     """The fastest entry of the curve whose recall `reaches` the target.
 
     Raises:
-        ValueError: where none does.
+        ValueError: if none does.
     """
     good = [entry for entry in curve if reaches(entry, target)]
     if good:

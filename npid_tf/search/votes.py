@@ -10,12 +10,12 @@ from npid_tf.errors import UserError
 def class_scores(similarities, neighbor_labels, num_classes, temperature):
     """Votes of the neighbors, each of weight exp(similarity / temperature).
 
-    A label of -1 is none, and a similarity that is not finite is of no neighbor: those
-    do not vote.
+    A label of -1 means no label, a similarity that is not finite no neighbor: neither
+    votes.
 
     similarities: float32 [num_queries, k]; neighbor_labels: int64 of that shape.
     Returns float32 [num_queries, num_classes], in units of a query's strongest vote.
-    Raises ValueError where they differ in shape, for labels that are no class, and a
+    Raises ValueError if they differ in shape, for labels that are no class, and a
     temperature that is not above 0.
     """
     temperature = positive_number("temperature", temperature)

@@ -30,7 +30,7 @@ class Batcher:
 
     Args:
         max_rows: rows of a batch.
-        max_cost: cost of a batch, in what `run` is told that rows cost.
+        max_cost: cost of a batch, in the units of `run`.
         max_delay: seconds that a row waits for others.
         max_queue: rows that wait; past it requests are refused.
         observe: called with the rows of every batch.
@@ -58,7 +58,7 @@ class Batcher:
             costs: of each row.
 
         Raises:
-            RequestError: 503 where too many rows wait, 400 where the function finds
+            RequestError: 503 if too many rows wait, 400 if the function finds
                 this request's rows invalid (InvalidArgumentError).
         """
         if self.num_waiting + len(costs) > self.max_queue:
@@ -154,7 +154,7 @@ def _run_together(function, batch):
             return [RequestError(400, plain_message(error))]
         # One bad image must not fail the others: each by itself.
         return [_run_together(function, [item])[0] for item in batch]
-    except Exception as error:  # Goes to those who wait, not to this thread.
+    except Exception as error:  # For the waiting requests, not for this thread.
         return [error] * len(batch)
     ends = np.cumsum([item.rows for item in batch])
     return [

@@ -14,7 +14,7 @@ class Collection:
 
     Args:
         index: LiveIndex or MilvusIndex.
-        source: of the training images, or None where they are not to be had.
+        source: of the training images, or None if they are not available.
     """
 
     def __init__(self, index, source):
@@ -23,7 +23,7 @@ class Collection:
         self._replaced = set()  # Ids that stand for another image than in training.
 
     def check_encoder(self, encoder):
-        """Raises RequestError where another encoder than this made the index."""
+        """Raises RequestError if another encoder than this made the index."""
         if encoder.encoder_hash != self.index.encoder_hash:
             raise RequestError(
                 503,
@@ -33,7 +33,7 @@ class Collection:
             )
 
     def check_available(self):
-        """Raises RequestError where what holds the index does not answer now."""
+        """Raises RequestError if what holds the index does not answer now."""
         if self.index.why_down is not None:
             raise RequestError(503, self.index.why_down)
 
@@ -84,7 +84,7 @@ class Collection:
             at least the threshold, with it; whether they are the true nearest.
 
         Raises:
-            RequestError: for what are no embeddings.
+            RequestError: for anything but embeddings.
         """
         try:
             names, similarities, exact = self.index.search(embeddings, k)
@@ -100,7 +100,7 @@ class Collection:
             ]
             for line in zip(names, similarities.tolist(), strict=True)
         ]
-        # Milvus is asked once for all that was found.
+        # One request to Milvus for all that was found.
         found = list(dict.fromkeys(name for name, _ in itertools.chain(*near)))
         item_of = dict(zip(found, self.describe(found), strict=True))
         results = [
@@ -129,7 +129,7 @@ class Collection:
         return name in self.images and name not in self._replaced
 
     def thumbnail(self, name):
-        """A PNG. Raises RequestError for an item that is no training image."""
+        """A PNG. Raises RequestError for an item that is not a training image."""
         self.check_known(name)
         if not self.has_thumbnail(name):
             raise RequestError(404, "Only training images have thumbnails.")
@@ -137,7 +137,7 @@ class Collection:
 
     def page(self, offset, limit):
         """(`describe` of items from offset on, at most limit; how many there are)."""
-        # Where there is no order, those known here: pages would not follow each other.
+        # If there is no order, those known here: pages would not follow each other.
         names = self.index.ids() if self.index.has_order else self.images.names()
         return self.describe(names[offset : offset + limit]), len(names)
 

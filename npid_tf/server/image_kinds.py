@@ -1,4 +1,4 @@
-"""What image files hold, told from their markers: sizes, scans, frames, chunks.
+"""Sizes, scans, frames and chunks of image files, read from their markers.
 
 Each function returns an `Extent`; struct.error or IndexError is raised for a file that
 ends too early. As TensorFlow decodes them: all frames of a GIF, each scan of a JPEG.

@@ -14,14 +14,14 @@ from npid_tf.server.collection import Collection
 class LocalIndexSource:
     """The index in the folder of an export.
 
-    One process at a time changes it. Where another does, or the folder may not be
+    One process at a time changes it. If another does, or the folder may not be
     written, it is searched all the same, and follows that one's changes; when it is to
     be had, this one changes it from then on.
 
     Args:
         export_dir: an export.
-        open_source: turns the `data` that a description tells into a source of the
-            training images, or None where they are not to be had.
+        open_source: turns the `data` of a description into a source of the
+            training images, or None if they are not available.
         read_only: never change it.
     """
 
@@ -31,7 +31,7 @@ class LocalIndexSource:
         self._read_only = read_only
 
     def identity(self):
-        """What is another after another export; None where there is no index."""
+        """Differs after another export; None if there is no index."""
         directory = standing(self._directory)
         try:
             folder, file = map(os.stat, (directory, os.path.join(directory, MANIFEST)))
@@ -50,7 +50,7 @@ class LocalIndexSource:
     def open(self, before):
         """Its Collection, in the place of the one before, which takes no more changes.
 
-        Raises ValueError where it cannot be opened.
+        Raises ValueError if it cannot be opened.
         """
         if before is not None:
             before.index.close()  # Its folder opens once.
@@ -94,7 +94,7 @@ class MilvusIndexSource:
         self._uri = uri
 
     def identity(self):
-        """The hash of the newest encoder; None where there is none."""
+        """The hash of the newest encoder; None if there is none."""
         try:
             _, description = describe_encoders(self._export_dir)[0]
         except ValueError:
@@ -102,14 +102,14 @@ class MilvusIndexSource:
         return description["encoder_hash"]
 
     def fits(self):
-        return None  # The newest encoder, of which `identity` tells.
+        return None  # The newest encoder: see `identity`.
 
     def keep_up(self, collection):
         """Looks whether Milvus answers, and has what another export put there."""
         collection.index.follow()
 
     def open(self, before):
-        """Its Collection. Raises ValueError where there is none of that encoder."""
+        """Its Collection. Raises ValueError if there is none of that encoder."""
         index = MilvusIndex(self._uri, self.identity())
         return Collection(index, self._open_source(index.manifest["data"]))
 

@@ -37,7 +37,7 @@ def check_inputs(inputs, specs, limits):
 
 
 def check_names(names, specs):
-    """Raises RequestError where inputs have other names than a signature's."""
+    """Raises RequestError if inputs have other names than a signature's."""
     if names != specs.keys():
         shown = ",".join(sorted(itertools.islice(names, 9)))
         raise RequestError(
@@ -48,7 +48,7 @@ def check_names(names, specs):
 
 
 def check_tensor(name, dtype, shape, spec):
-    """Raises RequestError where an input has another dtype or shape than its spec."""
+    """Raises RequestError if an input has another dtype or shape than its spec."""
     if dtype != spec.dtype or not spec.shape.is_compatible_with(shape):
         raise RequestError(
             400,

@@ -1,4 +1,4 @@
-"""What a request may ask of the server, and how it is told that it asks too much."""
+"""Limits of requests, and the errors of those beyond them."""
 
 import dataclasses
 import reprlib
@@ -19,7 +19,7 @@ class Limits:
 
     Args:
         body_bytes: of a request's body or gRPC message.
-        pixels: of an image, told from its header; also of what is decoded at once.
+        pixels: of an image, from its header; also of all images decoded at once.
         images: of a request.
         k: neighbors.
         queue: images that wait for a batch, and requests that are answered at once.
@@ -42,7 +42,7 @@ class Limits:
             )
 
     def check_k(self, k):
-        """Raises RequestError for a k that is no number in [1, k]."""
+        """Raises RequestError unless k is an integer in [1, k]."""
         if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= self.k:
             raise RequestError(
                 400,
@@ -52,7 +52,7 @@ class Limits:
 
 
 def abridged(value):
-    """A value of a request, no longer than an error message should tell."""
+    """A value of a request, shortened for an error message."""
     # Never all of it as text: a value may be a million lists.
     text = value[:81] if isinstance(value, str) else _SHORT.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

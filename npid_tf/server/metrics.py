@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in Prometheus' format."""
+"""The metrics at `/metrics`, in Prometheus' format."""
 
 import prometheus_client
 

@@ -22,7 +22,7 @@ VERSION = re.compile("0|[1-9][0-9]{0,17}")
 class Servable:
     """One version of a model, loaded from its SavedModel.
 
-    `signature_defs` are its protos by name, `encoder_hash` tells which encoder it is.
+    `signature_defs` are its protos by name, `encoder_hash` identifies the encoder.
     """
 
     def __init__(self, name, version, directory):
@@ -84,7 +84,7 @@ class Servable:
 
 @dataclasses.dataclass
 class VersionStatus:
-    """What is told of a version: its state in TensorFlow Serving's words, an error."""
+    """State of a version, in TensorFlow Serving's words, and its error."""
 
     state: str
     error: str = ""
@@ -93,7 +93,7 @@ class VersionStatus:
 class Models:
     """The newest version of each model below an export, and the state of the others.
 
-    `find_new` tells what to load and `load` loads it, in any thread; `publish` makes
+    `find_new` returns what to load and `load` loads it, in any thread; `publish` makes
     it the one that is served. Requests keep the Servable that they began with.
     """
 
@@ -104,7 +104,7 @@ class Models:
         self._failed = {}
 
     def find_new(self, fits=None):
-        """(name, version) of each model's version to serve, where it is not served.
+        """(name, version) of each version that should be served and is not yet.
 
         That is the newest; beside an index the one that belongs to it, or else the
         newest whose encoder made it: one that an interrupted export left, or is being
@@ -118,7 +118,7 @@ class Models:
             serving = self._serving.get(name)
             fitting = self._fitting(name, fits)
             if not fitting and serving and fits and serving.encoder_hash == fits[0]:
-                continue  # It is gone from the folder, but goes on.
+                continue  # Removed from the folder, but still served.
             for version in fitting or sorted(self._versions(name), reverse=True):
                 if serving is not None and (
                     version == serving.version
@@ -131,7 +131,7 @@ class Models:
         return found
 
     def load(self, name, version):
-        """The Servable of a version, or None where it does not load (see `status`)."""
+        """The Servable of a version, or None if it does not load (see `status`)."""
         changed = self._changed(name, version)
         self._statuses[name][version] = VersionStatus("LOADING")
         try:
@@ -153,7 +153,7 @@ class Models:
         self._serving[servable.name] = servable
 
     def get(self, name, version=None):
-        """The Servable of a model. Raises RequestError where it is not served."""
+        """The Servable of a model. Raises RequestError if it is not served."""
         servable = self._serving.get(name)
         if servable is None or version not in (None, servable.version):
             wanted = f"Latest({abridged(name)})"
@@ -163,7 +163,7 @@ class Models:
         return servable
 
     def status(self, name, version=None):
-        """{version: VersionStatus} of a model, or of one version alone.
+        """{version: VersionStatus} of a model, or of only one version.
 
         Raises RequestError for an unknown one.
         """
@@ -191,7 +191,7 @@ class Models:
         try:
             return read_description(self._directory(name, version))["encoder_hash"]
         except ValueError:
-            return None  # `load` tells what is wrong with it.
+            return None  # `load` reports what is wrong with it.
 
     def _versions(self, name):
         directory = os.path.join(self.export_dir, name)

@@ -33,7 +33,7 @@ async def run_server(service, host, port, grpc_port, started=None, access=None):
         access: Access; None: as it is without any flag.
 
     Raises:
-        ValueError: where the export cannot be served, or an address is taken.
+        ValueError: if the export cannot be served, or an address is taken.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -68,9 +68,9 @@ class Service:
         self._watcher = None
 
     async def start(self):
-        """Loads what is there, and watches for what comes.
+        """Loads the export, and watches for the next one.
 
-        Raises ValueError where the export holds no encoder that loads.
+        Raises ValueError if the export holds no encoder that loads.
         """
         await self._refresh()
         try:
@@ -93,7 +93,7 @@ class Service:
             self._collection.index.close()
 
     def check_ready(self):
-        """Raises RequestError where searches cannot be answered, or soon will not."""
+        """Raises RequestError if searches cannot be answered, or soon will not."""
         if self.is_ending:
             raise RequestError(503, "The server is ending.")
         self._current()
@@ -104,7 +104,7 @@ class Service:
         return self._read_only or (is_open and self._collection.index.read_only)
 
     def check_may_change(self):
-        """Raises RequestError where changes are refused."""
+        """Raises RequestError if changes are refused."""
         if self.read_only():
             raise RequestError(
                 403, "This server is read-only: it searches, and changes nothing."
@@ -231,7 +231,7 @@ class Service:
                 print(f"Serving {servable.name} version {servable.version}", flush=True)
 
     async def _load_new(self, loaded, fits):
-        """Loads into {(name, version): Servable} what is there to fit the index."""
+        """{(name, version): Servable}: loads the models that fit the index."""
         while True:
             found = await self.in_thread(self.models.find_new, fits)
             found = [item for item in found if item not in loaded]
@@ -246,7 +246,7 @@ class Service:
         return (encoder_hash, None) if fits and fits[0] != encoder_hash else fits
 
     def _open_collection(self):
-        """The Collection served, or where the index is another now, that of it."""
+        """The Collection: the one being served, or that of a new index."""
         identity = self._index.identity()
         if identity is None:
             return self._collection

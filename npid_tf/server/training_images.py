@@ -14,7 +14,7 @@ class TrainingImages:
     """Small pictures of the images of a source, by id.
 
     Args:
-        source: as in data/source.py, with `read`; None where the images are not to be
+        source: as in data/source.py, with `read`; None if the images are not to be
             had any more: then there are no thumbnails.
     """
 

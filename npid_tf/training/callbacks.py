@@ -116,7 +116,7 @@ class EpochLog(keras.callbacks.Callback):
         self._stopped = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["seconds"] = self._stopped - self._started  # Of the steps alone.
+        logs["seconds"] = self._stopped - self._started  # Of the steps only.
         num_images = self._num_steps * self.batch_size
         logs["images_per_second"] = num_images / logs["seconds"]
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
@@ -130,7 +130,7 @@ class EpochLog(keras.callbacks.Callback):
 class SaveCheckpoints(keras.callbacks.Callback):
     """Saves at the end of each epoch, every `every_steps` steps, at SIGTERM and Ctrl-C.
 
-    After these, the step in progress is finished (or, where all steps of the epoch are
+    After these, the step in progress is finished (or, if all steps of the epoch are
     done, what follows them) and saved. Then SIGTERM's handler of before `fit` is
     called, and SystemExit(143) raised; for Ctrl-C KeyboardInterrupt, as without this
     callback. A second Ctrl-C does so at once.
@@ -179,7 +179,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._save_and_leave(epoch + 1, 0, self._agreed_signal())
 
     def _agreed_signal(self):
-        # It may reach one worker alone, or another in another step, or come right now.
+        # It may reach only one worker, or another one in another step, or arrive now.
         number = self._signal.number
         strategy = self.model.distribute_strategy
         if workers.is_multi_worker(strategy):
@@ -190,5 +190,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.checkpoints.save(epoch, step)
         if number:
             name = NAMES[number]
-            print(f"Stopped by {name}. The same command goes on from here.", flush=True)
+            print(
+                f"Stopped by {name}. Run the same command again to resume.", flush=True
+            )
             self._signal.leave(number)

@@ -1,4 +1,4 @@
-"""Whether a run learns: a line of numbers for every epoch, and an alarm."""
+"""Label-free metrics of a run, and a warning if the rows collapse."""
 
 import keras
 import numpy as np
@@ -11,18 +11,18 @@ COLLAPSED = -0.5  # Rows all over the sphere have a uniformity below -3.
 
 
 class Health(keras.callbacks.Callback):
-    """Adds to the logs how a sample of the images lies among the rows of the bank.
+    """Adds to the logs how a sample of images compares with the rows of the bank.
 
     `alignment`: mean squared distance of an image's embedding from its own row, 0..4.
-    `uniformity`: log mean exp(-2 d^2) of the distances d between rows; 0 where all are
-    equal, about -3.9 where they cover the sphere (Wang and Isola 2020).
-    `positive_rank`: the mean place of an image's own row among all rows, 1 at best.
-    Prints a warning where the rows have collapsed to one direction. How old rows are
-    is no news: each is visited once an epoch, so at its end their mean age is half one.
+    `uniformity`: log mean exp(-2 d^2) of the distances d between rows; 0 if all are
+    equal, about -3.9 if they cover the sphere (Wang and Isola 2020).
+    `positive_rank`: the mean rank of an image's own row among all rows, 1 at best.
+    Prints a warning if the rows have collapsed to one direction. The age of rows is not
+    logged: each is visited once an epoch, so it is half an epoch on average.
 
     Args:
-        dataset: of (images, indices) of the training images as they are, in order; its
-            first 256 are looked at.
+        dataset: of (images, indices) of the training images without augmentation, in
+            order; its first 256 are used.
     """
 
     def __init__(self, dataset):
@@ -35,7 +35,7 @@ class Health(keras.callbacks.Callback):
         embeddings = embed(self.model.encoder, self.dataset, size)
         own = bank.read(0, size)
         similarities = (embeddings * own).sum(axis=1)
-        # Their own row's score, too, is rounded: it must not count as above itself.
+        # Rounding must not make an image's own row rank above itself.
         thresholds = similarities[:, None] + 1e-5
         above, rows = np.zeros(size), []
         stride = -(-bank.num_instances // SAMPLE)

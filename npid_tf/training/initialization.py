@@ -24,11 +24,11 @@ def initialize_by_forward_pass(
         encoder: model from images to embeddings, float32 [batch, dim].
         dataset: of batches of (images, indices), every index once; indices are int64
             [batch].
-        centred: whether to take the mean off before rows are normalized, so that they
-            point all ways even where the untrained encoder sends all images one way.
+        centred: whether to subtract the mean before rows are normalized, so that they
+            spread even if the untrained encoder maps all images to one direction.
 
     Raises:
-        ValueError: where an index is missing or none of the bank's, or an embedding has
+        ValueError: if an index is missing or none of the bank's, or an embedding has
             another dimension or is not finite. Nothing is written then.
 
     Source: Liu et al. 2021, Train a One-Million-Way Instance Classifier.

@@ -9,7 +9,7 @@ from npid_tf.files.whole_files import open_whole
 
 
 def read_metrics(path):
-    """The lines of a metrics.jsonl as dicts; none where there is no file.
+    """The lines of a metrics.jsonl as dicts; empty if there is no file.
 
     A last line that was cut off while it was written is left out. Other damaged lines
     are left out with a warning.
@@ -23,7 +23,7 @@ def read_metrics(path):
 
 
 def keep_epochs(path, last):
-    """Leaves the lines of the epochs 1..last. Where lines are damaged, the file as it
+    """Leaves the lines of the epochs 1..last. If lines are damaged, the file as it
     was is kept as PATH.damaged, which is said."""
     lines, num_damaged = _read(path)
     if num_damaged:
@@ -58,7 +58,7 @@ def _read(path):
 
 
 def _parse(text):
-    """A dict of numbers with its epoch, or None where it is damaged."""
+    """A dict of numbers with its epoch, or None if it is damaged."""
     try:
         line = json.loads(text)
     except (ValueError, RecursionError):

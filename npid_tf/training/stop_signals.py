@@ -1,7 +1,7 @@
 """SIGTERM and Ctrl-C: what was learned is saved, then the process ends.
 
-Exit statuses are the shell's for these signals, 143 and 130: who drains a machine and
-starts again what did not end with 0 (a Kubernetes Job) starts the run again.
+Exit statuses are the shell's for these signals, 143 and 130: a system that drains a
+machine and restarts whatever did not exit with 0 (a Kubernetes Job) restarts the run.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 class Remembered:
     """Remembers a signal instead of being ended by it, from `start` to `stop`.
 
-    A second Ctrl-C ends what is going on with KeyboardInterrupt. Signals that are
-    ignored stay so. Outside of the main thread, which alone may, nothing is done.
+    A second Ctrl-C raises KeyboardInterrupt. Ignored signals stay ignored. Does nothing
+    outside of the main thread, since only that one may set handlers.
     """
 
     def __init__(self):
@@ -25,7 +25,7 @@ class Remembered:
         self._previous = {}
 
     def start(self):
-        """Puts the handlers in place of those there are."""
+        """Installs the handlers."""
         self.number = 0
         if threading.current_thread() is not threading.main_thread():
             return
@@ -33,18 +33,18 @@ class Remembered:
             previous = signal.getsignal(number)
             if previous is None:
                 warnings.warn(
-                    f"{NAMES[number]} has a handler that Python cannot put back, and "
-                    "is left to it: nothing is saved when it comes.",
+                    f"{NAMES[number]} has a handler that Python cannot restore, so it "
+                    "stays in place: nothing is saved on that signal.",
                     stacklevel=2,
                 )
             elif previous is not signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._remember)
 
     def stop(self):
-        """Puts back the handlers that were there."""
+        """Restores the previous handlers."""
         while self._previous:
             number, previous = self._previous.popitem()
-            # Another's, put there since, is not ours to take away.
+            # A handler that another set since is not ours to remove.
             if signal.getsignal(number) == self._remember:
                 signal.signal(number, previous)
 
@@ -54,10 +54,13 @@ class Remembered:
         self.number = number
         if number == signal.SIGINT:
             # Not by `print`, which a signal may have interrupted.
-            os.write(2, b"\nCtrl-C: saving after this step; again ends it at once.\n")
+            os.write(
+                2,
+                b"\nCtrl-C: saving after this step; press it again to exit at once.\n",
+            )
 
     def leave(self, number):
-        """Ends as the handler that was there before does, or with its exit status."""
+        """Ends as the previous handler does, or with the signal's exit status."""
         previous = self._previous.get(number)
         self.stop()
         if callable(previous):
@@ -67,9 +70,9 @@ class Remembered:
 
 @contextlib.contextmanager
 def ending_by(handler):
-    """Calls handler(number, frame) where one of the signals comes and is not ignored.
+    """Calls handler(number, frame) if one of the signals comes and is not ignored.
 
-    Only where they have Python's own handlers or none.
+    Only for signals that have Python's own handler or none.
     """
     handlers = {}
     if threading.current_thread() is threading.main_thread():

@@ -36,7 +36,7 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class _Array:
-    """A Keras variable; maps: (height, width, channels) where it reads them flat."""
+    """A Keras variable; maps: (height, width, channels) if it reads them flat."""
 
     variable: keras.Variable
     maps: tuple | None

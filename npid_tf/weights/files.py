@@ -28,7 +28,7 @@ def read_file(path):
 
     path: .npz, .safetensors, or a file that `torch.save` wrote in any version from 0.3
     on. Arrays are not to be written to.
-    Raises ValueError where it is none, or where it asks for functions to be run.
+    Raises ValueError if it is not one, or if it asks for functions to be run.
     """
     if not os.path.isfile(path):
         raise UserError(f"No file {path}.")
@@ -37,14 +37,14 @@ def read_file(path):
             refused, content = _read(file)
     except Exception as error:  # A damaged pickle can raise anything.
         raise UserError(
-            f"{path} is no checkpoint that PyTorch wrote, no .safetensors and no .npz "
+            f"{path} is neither a checkpoint of PyTorch, nor .safetensors, nor .npz "
             f"of arrays, or it is damaged: {type(error).__name__}: {error}."
         ) from error
     if refused:
         raise UserError(
             f"{path} asks for {', '.join(sorted(set(refused)))}, which is neither an "
             "array nor a plain container: refused, nothing of it was run. If you trust "
-            "the file, save its state_dict alone with PyTorch."
+            "the file, save only its state_dict with PyTorch."
         )
     return content
 
@@ -72,7 +72,7 @@ _MOST_EXPANDED = 20
 
 
 def _check_sizes(archive, size):
-    """Raises UserError where members say they are far larger than the file could hold.
+    """Raises UserError if members say they are far larger than the file could hold.
 
     zipfile reads no more of a member than it says.
     """
@@ -82,7 +82,7 @@ def _check_sizes(archive, size):
 
 
 def _check_arrays(archive):
-    """Raises UserError where a header of an .npz's array tells of more than follows."""
+    """Raises UserError if an array's header in an .npz promises more than follows."""
     for info in archive.infolist():
         with archive.open(info) as file:
             version = np.lib.format.read_magic(file)

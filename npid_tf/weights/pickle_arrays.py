@@ -43,7 +43,7 @@ def pickle_arrays(arrays):
         )
         arguments = _tuple(
             storage + pickle.BINPERSID,
-            _integer(0),  # Where in the storage it begins.
+            _integer(0),  # If in the storage it begins.
             _tuple(*map(_integer, array.shape)),
             _tuple(*map(_integer, strides)),
             pickle.NEWFALSE,  # No gradient,

@@ -41,7 +41,7 @@ class Weights:
 
     @property
     def embedding_dim(self):
-        """What the head gives; None where there is none."""
+        """Output dimension of the head; None if there is none."""
         last = {"linear": "fc.weight", "mlp": "fc.2.weight", "none": None}[self.head]
         return None if last is None else self.arrays[last].shape[0]
 

@@ -56,7 +56,7 @@ class Placeholder:
 
 
 def rebuild_tensor(storage, offset, size, stride, *ignored):
-    """A view of a storage as an array. Raises ValueError where it would leave it."""
+    """A view of a storage as an array. Raises ValueError if it would leave it."""
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
         raise UserError("a tensor has no storage")
     numbers = (offset, *size, *stride)

@@ -75,9 +75,7 @@ def test_damaged_files_are_refused(write, tmp_path):
     whole = path.read_bytes()
     for length in (0, 1, 40, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(
-            ValueError, match=r"file\.pth is no checkpoint that PyTorch"
-        ):
+        with pytest.raises(ValueError, match=r"file\.pth is .*PyTorch"):
             read_file(path)
 
 

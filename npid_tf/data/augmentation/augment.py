@@ -125,7 +125,7 @@ def build_augmentation(name: str, jitter: str = "hsv") -> Recipe:
     """
     one_of("jitter", jitter, HUE_AND_SATURATION)
     if jitter == "yiq":
-        color.addons()  # Missing Addons should be reported here, not while training.
+        color.addons()  # Report missing Addons now, not during training.
     return AUGMENTATIONS[one_of("augmentation", name, AUGMENTATIONS)](
         HUE_AND_SATURATION[jitter]
     )

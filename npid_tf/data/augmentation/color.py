@@ -77,7 +77,7 @@ def yiq(hue, saturation):
     """Saturation and hue as one linear map in YIQ space, by TensorFlow Addons.
 
     As `hsv`, with nothing left to turn (None): faster, and close to it for small turns.
-    Raises ImportError, naming the extra, where Addons is missing.
+    Raises ImportError, naming the extra, if Addons is missing.
     """
     adjust_hsv_in_yiq = addons().image.adjust_hsv_in_yiq
 
@@ -94,10 +94,10 @@ def turn_hue(planes, turn):
     """Colours with their hue turned in HSV space, value and saturation kept.
 
     planes: float32 [batch, 3, pixels], red, green and blue; turn: parts of the circle
-    [batch]. Exact, but of sums, minima and maxima alone.
+    [batch]. Exact, from sums, minima and maxima only.
     """
     # Thirds of a turn permute the colours. What is left, at most a sixth, is forwards
-    # where it is not, once green and blue are exchanged.
+    # if it is not, once green and blue are exchanged.
     thirds = tf.round(3 * turn)
     sixth = 6 * turn - 2 * thirds
     order = tf.where((sixth < 0)[:, None], [0, 2, 1], [0, 1, 2])  # [batch, 3]

@@ -13,7 +13,7 @@ def random_box(draws, height, width, scale, ratio=(3 / 4, 4 / 3)):
 
     draws: float32 [..., NUM_DRAWS], uniform in [0, 1). height, width: int32 scalars.
     Returns (top, left, height, width), int32 [...] each. Of ten tries the first that
-    fits is taken; where none does, the largest central part with an allowed ratio.
+    fits is taken; if none does, the largest central part with an allowed ratio.
     """
     full_height, full_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
     area = full_height * full_width * _between(draws[..., :NUM_TRIES], *scale)

@@ -89,7 +89,7 @@ class Augmentation(keras.layers.Layer):
 
 
 def _checked(images):
-    """Images as uint8. Raises ValueError for what is none."""
+    """Images as uint8. Raises ValueError for anything else."""
     images = tf.convert_to_tensor(images)
     is_number = images.dtype.is_floating or images.dtype.is_integer
     if not is_number or images.shape.rank not in (3, 4) or images.shape[-1] != 3:

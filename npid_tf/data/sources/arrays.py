@@ -1,5 +1,5 @@
 """Images in memory: arrays, and files written by `np.savez(images=, labels=)`, or with
-`targets=` where an image may have several classes."""
+`targets=` if an image may have several classes."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
             named by them.
         class_names: name of each label, or None.
         name: what the fingerprint calls the data.
-        targets: integers [num_instances, num_classes], 1, 0 or -1 (hard to see), where
+        targets: integers [num_instances, num_classes], 1, 0 or -1 (hard to see), if
             an image may have several classes; or None.
 
     Raises:
@@ -83,7 +83,7 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
 
 
 def _checked_labels(labels, num_images):
-    """int64 [num_images]. Raises ValueError for what are no such labels."""
+    """int64 [num_images]. Raises ValueError for anything else."""
     labels = np.asarray(labels)
     if labels.shape == (num_images, 1):
         labels = labels[:, 0]
@@ -105,7 +105,7 @@ def _checked_labels(labels, num_images):
 
 
 def _numbered(labels, class_names):
-    """(labels, class names), where labels are few: what counts classes counts to the
+    """(labels, class names), if labels are few: what counts classes counts to the
     largest."""
     if class_names is not None:
         if labels.max() >= len(class_names):

@@ -1,4 +1,4 @@
-"""Which bytes files hold, told without reading them again where nothing changed.
+"""Digests of files, without reading unchanged files again.
 
 What a file held is known by its size and its times of change. A tool can put the
 modification time back, but not the other (ctime), so both count.
@@ -30,7 +30,7 @@ class Contents:
 
     Args:
         directory: of the files.
-        tables: folder of such tables, below a workdir; None: there is none to keep.
+        tables: folder of such tables, below a workdir; None: keep no table.
     """
 
     def __init__(self, directory, tables=None):
@@ -46,7 +46,7 @@ class Contents:
         self._watched = Watched({})
 
     def digest_images(self, stats):
-        """The digest of each file's bytes, or None where it does not decode.
+        """The digest of each file's bytes, or None if it does not decode.
 
         stats: {name: os.stat_result}, None for those that are not there.
         """
@@ -71,7 +71,7 @@ class Contents:
         return digests
 
     def save(self):
-        """Writes the table, where there is news, into a workdir that is there."""
+        """Writes the table, if it changed, into an existing workdir."""
         table = {
             name: [*self._times[name], digest]
             for name, digest in self._digests.items()
@@ -87,7 +87,7 @@ class Contents:
             with open_whole(self._path) as file:
                 json.dump(record, file)
         except OSError as error:  # It only spares time.
-            print(f"Not kept, and read anew the next time: {self._path}: {error}")
+            print(f"Not saved, so read again next time: {self._path}: {error}")
         self._kept = table
 
     def _digest_image(self, name):
@@ -110,14 +110,14 @@ class Contents:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             is_whole = False
         if not is_whole:
-            print(f"All images are read anew: {self._path} is damaged.")
+            print(f"All images are read again: {self._path} is damaged.")
             return {}
         check_format(record, "features", self._path)
         return table
 
 
 class Watched:
-    """Files that `naming_lost_files` names where they go or change, while this is kept.
+    """Files that `naming_lost_files` names if they go or change, while this is kept.
 
     times: {path: [size, mtime_ns, ctime_ns]}.
     """
@@ -136,7 +136,7 @@ class Watched:
 
 
 def stat_or_none(path):
-    """os.stat, or None where there is nothing."""
+    """os.stat, or None if there is nothing."""
     try:
         return os.stat(path)
     except OSError:

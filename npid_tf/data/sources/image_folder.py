@@ -189,7 +189,7 @@ def _check_same_contents(directory, manifest, digests):
             f"{len(broken)} of {len(digests)} files in {directory} do not decode any "
             f"more: {_first(broken)}. Restore them, or start in a new --workdir."
         )
-    known = manifest.get("contents", {})  # Not told by manifests of before.
+    known = manifest.get("contents", {})  # Earlier manifests lack it.
     changed = [path for path in digests if known.get(path, digests[path])
                != digests[path]]  # fmt: skip
     if changed:
@@ -200,7 +200,7 @@ def _check_same_contents(directory, manifest, digests):
 
 
 def _labels(directory, paths):
-    """Labels and class names where every file is in a sub-folder, else (None, None)."""
+    """Labels and class names if every file is in a sub-folder, else (None, None)."""
     folders = [path.split(os.sep)[0] if os.sep in path else None for path in paths]
     class_names = sorted(set(folders) - {None})
     stray = [path for path in paths if os.sep not in path]

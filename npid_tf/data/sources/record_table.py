@@ -1,4 +1,4 @@
-"""Where the records of a data set are, and their labels: kept, and read once."""
+"""The positions and labels of the records of a data set, read once and kept."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ class RecordTable:
 
     Args:
         parts: (filename, records to skip, records to take) of each file.
-        tables: folder that keeps it, below a workdir; None: it is found anew.
+        tables: folder that keeps it, below a workdir; None: keep no table.
     """
 
     def __init__(self, parts, tables=None):
@@ -41,7 +41,7 @@ class RecordTable:
         return Records(self._names, *(self._columns[name] for name in names))
 
     def column(self, name, read):
-        """What `read()` gives, an array, from the table where that has it."""
+        """The array that `read()` returns, from the table if it is there."""
         if name not in self._columns:
             self._columns[name] = np.asarray(read())
             self._is_new = True
@@ -55,7 +55,7 @@ class RecordTable:
         return digest.hexdigest()
 
     def save(self):
-        """Writes it, where there is news, into a workdir that is there."""
+        """Writes it, if it changed, into an existing workdir."""
         if not self._is_new or self._path is None:
             return
         if not os.path.isdir(os.path.dirname(os.path.dirname(self._path))):
@@ -65,7 +65,7 @@ class RecordTable:
             with open_whole(self._path, "wb") as file:
                 np.savez(file, record=np.array(json.dumps(record)), **self._columns)
         except OSError as error:  # It only spares time.
-            print(f"Not kept, and found anew the next time: {self._path}: {error}")
+            print(f"Not saved, so read again next time: {self._path}: {error}")
         self._is_new = False
 
     def _read(self):
@@ -78,7 +78,7 @@ class RecordTable:
             files = record["files"]
         except (OSError, ValueError, KeyError, EOFError, TypeError, zlib.error,
                 zipfile.BadZipFile):  # fmt: skip
-            print(f"All records are found anew: {self._path} is damaged.")
+            print(f"All records are read again: {self._path} is damaged.")
             return {}
         check_format(record, "features", self._path)
         if files != self._signature:

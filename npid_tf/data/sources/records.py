@@ -1,7 +1,7 @@
-"""Where each record of TFRecord files lies, found without reading what it holds.
+"""The position of each record of TFRecord files, without reading its content.
 
 A record is its length (8 bytes), a checksum of that (4), its bytes, and a checksum of
-them (4): to find the next one and to tell contents apart these are enough.
+them (4): which is enough to find the next one and to distinguish contents.
 """
 
 import concurrent.futures
@@ -32,7 +32,7 @@ class Records:
     checksums: np.ndarray
 
     def read(self, index):
-        """The bytes of a record. Raises FileError where there are fewer."""
+        """The bytes of a record. Raises FileError if there are fewer."""
         name = self.filenames[self.file_of[index]]
         length = int(self.lengths[index])
         try:

@@ -1,7 +1,7 @@
 """`RandomAccess`: images that can be read by index, in memory or one file each.
 
 A source has `num_instances`, `labels` (int64 [num_instances] or None), `targets` (int8
-[num_instances, num_classes] or None, where an image may have several classes: 1 for
+[num_instances, num_classes] or None, if an image may have several classes: 1 for
 each, -1 for those that are hard to see, else 0), `class_names` (or None), `paths` (or
 None), `fingerprint` (what identifies the data), and the methods
 `in_order()` and `shuffled(seed, epoch)`, datasets of `(index, handle)`. A handle is
@@ -9,9 +9,9 @@ whatever is cheap to pass on, and `record(handle)` turns it into a record: an im
 uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
 one image. Index i is the same image in every epoch and after every restart.
 
-`keep()` writes, where there is something, what spares later programs reading all of it.
+`keep()` writes, if there is something, what spares later programs reading all of it.
 
-`image_shape` is (height, width) where all images have it and `record` turns many
+`image_shape` is (height, width) if all images have it and `record` turns many
 handles into uint8 [batch, height, width, 3] at once, else None.
 """
 
@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from npid_tf.errors import UserError
 
-# What fingerprints did not tell before: not known of checkpoints of that time.
+# Keys that fingerprints of earlier checkpoints lack.
 ADDED_SINCE = ("contents", "parts")
 
 
@@ -80,7 +80,7 @@ class RandomAccess:
 
 
 def digest_of(values):
-    """A short text that tells lists of texts or numbers apart."""
+    """A short text that differs between different lists of texts or numbers."""
     text = json.dumps(values).encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
@@ -91,7 +91,7 @@ def with_classes_of(source, eval_source):
     Some of the classes will do. Of classes that training images lack none can be
     right: that is warned of.
 
-    Raises ValueError where a class has a name that no class of `source` has.
+    Raises ValueError if a class has a name that no class of `source` has.
     """
     if source.labels is None or eval_source.labels is None:
         check_same_classes(source, eval_source)
@@ -117,7 +117,7 @@ def with_classes_of(source, eval_source):
 
 
 def check_same_classes(source, eval_source):
-    """Raises ValueError where two sources number different classes."""
+    """Raises ValueError if two sources number different classes."""
     names, eval_names = source.class_names, eval_source.class_names
     if None not in (names, eval_names) and names != eval_names:
         raise UserError(
@@ -131,7 +131,7 @@ def _abridged(names):
 
 
 def without_classes(source):
-    """The images of a source alone."""
+    """Only the images of a source."""
     source = copy.copy(source)
     source.labels = source.class_names = None
     return source

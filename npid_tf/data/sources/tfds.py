@@ -26,11 +26,11 @@ def load_tfds(name, split, data_dir=None, tables=None):
 
     split: as TFDS writes it, such as `train[:90%]`. tables: folder that keeps where the
     records are, and their labels; or None.
-    Raises ValueError where the data set is unknown, not prepared or without images.
+    Raises ValueError if the data set is unknown, not prepared or without images.
     """
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    # AssertionError: of a version. OSError: of a folder that is no data set.
+    # AssertionError: for a version. OSError: for a folder without a data set.
     except (ValueError, AssertionError, KeyError, OSError, RuntimeError) as error:
         raise UserError(
             f"Unknown TFDS data set {name!r}. {known_names(name, data_dir)}"
@@ -89,7 +89,7 @@ def _class_names(features):
 
 
 def _names_of_several(features):
-    """Class names where an image may have several, as in VOC; else None."""
+    """Class names if an image may have several, as in VOC; else None."""
     several = [dict(features).get(name) for name in SEVERAL_LABELS]
     if not all(isinstance(feature, tfds.features.Sequence) for feature in several):
         return None
@@ -98,7 +98,7 @@ def _names_of_several(features):
 
 
 def _known(labels):
-    # TFDS writes -1 where a split, such as ImageNet's test, comes without labels.
+    # TFDS writes -1 if a split, such as ImageNet's test, comes without labels.
     return None if (labels < 0).any() else labels
 
 
@@ -181,7 +181,7 @@ class TfdsStream:
         return handle
 
     def read(self, index):
-        """The record of one image, alone. Raises FileError where it is damaged."""
+        """The record of one image. Raises FileError if it is damaged."""
         example = tf.train.Example()
         try:
             example.ParseFromString(self.records.read(int(index)))

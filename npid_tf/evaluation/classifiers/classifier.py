@@ -14,7 +14,7 @@ class Classifier(keras.Model):
     """Learns to classify from batches of (images, labels).
 
     Make it in the scope of the strategy that trains it. The heads' losses are added, so
-    that heads that share no trainable variable learn as if each were alone.
+    that heads without shared trainable variables learn independently.
 
     Args:
         network: model from images to scores [batch, num_classes] of one head or more.

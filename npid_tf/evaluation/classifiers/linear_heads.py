@@ -14,7 +14,7 @@ STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "features")
 @dataclasses.dataclass(frozen=True)
 class Preset:
     """How the heads learn. learning_rate: of a batch of 256 images, to which others'
-    are proportional. decay_epochs: where it drops to a tenth."""
+    are proportional. decay_epochs: when it drops to a tenth."""
 
     layers: tuple[str, ...]
     learning_rate: float

@@ -146,7 +146,7 @@ def _minimize(
 
 
 def _checked(vectors, labels, num_classes):
-    """The labels. Raises ValueError where they or the vectors cannot be learned."""
+    """The labels. Raises ValueError if they or the vectors cannot be learned."""
     check_vectors(vectors, "vectors", labels)
     return checked_labels(labels, "labels", num_classes)
 
@@ -160,7 +160,7 @@ def _unscaled(weights, mean, deviation):
 
 
 def _moments(vectors):
-    """Mean and standard deviation of each dimension, float64; 1 where all are equal."""
+    """Mean and standard deviation of each dimension, float64; 1 if all are equal."""
     total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
     for some in _blocks(len(vectors)):
         total += vectors[some].sum(axis=0, dtype=np.float64)
@@ -168,7 +168,7 @@ def _moments(vectors):
     for some in _blocks(len(vectors)):
         squares += np.square(vectors[some] - mean).sum(axis=0)
     deviation = np.sqrt(squares / len(vectors))
-    # Of float32 features, whatever their scale, less than this is rounding.
+    # For float32 features of any scale, anything smaller is rounding.
     is_rounding = deviation <= np.finfo(np.float32).eps * np.abs(mean)
     return mean, np.where(is_rounding, 1.0, deviation)
 

@@ -41,14 +41,14 @@ def low_shot(
         shots: the values of k.
         choose_cost: `cv`, each draw's by cross-validation on the draw, or `test`, the
             one with the best mean score of all draws: the original's, which looks at
-            the images that it is judged by.
+            the evaluation images.
         seed: of the draws.
 
     Returns:
         {k: {"mean", "min", "max", "std": of the draws' scores, "costs": a list}}.
 
     Raises:
-        ValueError: where a class has fewer than k images, or for an unknown choice.
+        ValueError: if a class has fewer than k images, or for an unknown choice.
     """
     if choose_cost not in ("cv", "test"):
         raise UserError(f"Unknown lowshot_cost {choose_cost!r}. Known: cv, test.")
@@ -95,7 +95,7 @@ def low_shot(
 def draw(targets, k, random):
     """k images with each class and k times the other classes' number without it.
 
-    Where every image has one class, the k of each class are drawn once and the others'
+    If every image has one class, the k of each class are drawn once and the others'
     are the images without it; else each class draws both. Difficult images (-1) are
     not drawn. Returns a list of (rows, their target), one a class.
     """
@@ -116,7 +116,7 @@ def draw(targets, k, random):
 
 
 def _choose(random, is_candidate, count):
-    # Of negatives all, where there are no more.
+    # All negatives, if there are fewer.
     candidates = np.flatnonzero(is_candidate)
     return random.choice(candidates, min(count, len(candidates)), replace=False)
 

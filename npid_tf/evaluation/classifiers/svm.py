@@ -31,9 +31,9 @@ def one_vs_rest(labels, num_classes):
 
 def unit(vectors):
     """float64 [num_vectors, dim], of length 1 (with the original's 1e-5, of the longest
-    where that is shorter than 1).
+    if that is shorter than 1).
 
-    Raises ValueError where they are not finite.
+    Raises ValueError if they are not finite.
     """
     # Not scikit-learn's `normalize`: it takes lengths below 2e-15 for zero.
     check_vectors(np.asarray(vectors), "vectors")
@@ -43,16 +43,16 @@ def unit(vectors):
 
 
 def fit_svm(vectors, target, cost):
-    """A LinearSVC of one class; target: 1 where it is, 0 or -1 where not."""
+    """A LinearSVC of one class; target: 1 if it is, 0 or -1 if not."""
     check_vectors(vectors, "vectors", target)
     with _without_convergence_warnings():
         return _svc().set_params(C=cost).fit(vectors, _signs(target))
 
 
 def cross_validated(vectors, target, cost, folds=FOLDS):
-    """Mean average precision over `folds` parts, each judged by the others' SVM.
+    """Mean average precision over `folds` parts, each scored by the others' SVM.
 
-    Raises ValueError where a part would lack positive or negative images.
+    Raises ValueError if a part would lack positive or negative images.
     """
     check_vectors(vectors, "vectors", target)
     signs = _signs(target)
@@ -96,7 +96,7 @@ def fit_svms(vectors, targets, costs=COSTS):
 def class_scores(svms, vectors):
     """float64 [num_images, num_classes].
 
-    Raises ValueError where vectors are not finite, or there is no SVM.
+    Raises ValueError if vectors are not finite, or `svms` is empty.
     """
     check_vectors(vectors, "vectors")
     if not len(svms):

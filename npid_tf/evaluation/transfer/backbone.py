@@ -9,7 +9,7 @@ STAGES = (64, 128, 256, 512)  # Channels of torchvision's ResNets.
 
 
 def import_keras_hub():
-    """keras-hub. Raises ImportError that says what to do where it is missing."""
+    """keras-hub. Raises ImportError that says what to do if it is missing."""
     try:
         return importlib.import_module("keras_hub")
     except ImportError as error:

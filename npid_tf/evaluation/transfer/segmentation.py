@@ -13,7 +13,7 @@ from npid_tf.evaluation.transfer.batches import batches, fit, normalized
 def build_segmenter(hub_backbone, num_classes, image_size):
     """keras-hub's DeepLabV3+ with a fresh head, to logits of background and classes.
 
-    Raises ValueError for an image_size that is no multiple of 32.
+    Raises ValueError for an image_size that is not a multiple of 32.
     """
     if image_size % 32:
         raise UserError(

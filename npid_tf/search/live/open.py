@@ -23,7 +23,7 @@ def load_index(path: str | os.PathLike) -> LiveIndex:
         length and returns `Neighbors`, whose ids are those of the images.
 
     Raises:
-        ValueError: where there is no index, or a file of it is damaged.
+        ValueError: if there is no index, or a file of it is damaged.
 
     Example:
 

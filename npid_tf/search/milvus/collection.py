@@ -32,7 +32,7 @@ from npid_tf.search.milvus.rows import (
 # Searches of Milvus's SCANN: lists probed, and candidates scored again for each of k.
 PROBES = (8, 16, 32, 64, 128, 256, 512)
 REORDERED = (16, 32, 64, 128)
-SECONDS = 120  # For a call; a server that is gone, or hangs, is told of after them.
+SECONDS = 120  # Of a call; a server that is down or hangs is reported after them.
 
 
 def write_collection(uri, vectors, ids, labels, k, recall, queries=None, **description):
@@ -43,15 +43,15 @@ def write_collection(uri, vectors, ids, labels, k, recall, queries=None, **descr
 
     Args:
         vectors, ids, labels, k, recall, queries: as of `builder.build_index`.
-        **description: encoder_hash, and what else the manifest tells.
+        **description: encoder_hash, and more keys of the manifest.
 
     Returns:
         The manifest: the description, n, dim, settings and recall.
 
     Raises:
         ImportError: without pymilvus.
-        ValueError: where there is no Milvus, for ids that come twice or that it cannot
-            keep, or where no setting has that recall.
+        ValueError: if there is no Milvus, for duplicate ids or ids that it cannot
+            keep, or if no setting has that recall.
     """
     rows = _check_rows(vectors, ids, labels)
     client = connect(uri)
@@ -97,7 +97,7 @@ def _write(client, uri, rows, k, recall, queries, description):
         old = name_of(client, alias)
         turn_alias(client, alias, name)
     except BaseException:
-        with contextlib.suppress(Exception):  # The first error is the one to tell of.
+        with contextlib.suppress(Exception):  # The first error is the one to report.
             if name_of(client, alias, timeout=SECONDS) != name:
                 client.drop_collection(name, timeout=SECONDS)
         raise
@@ -186,7 +186,7 @@ class _Rows:
 
 
 def _tune(rows, trials, settings, k, recall):
-    """The parts of the manifest that tell the settings with that recall."""
+    """The parts of the manifest about the settings with that recall."""
     curve = []
     probes = sorted({min(probes, settings["nlist"]) for probes in PROBES})
     efforts = [{"reorder_k": reordered * k} for reordered in REORDERED]

@@ -14,7 +14,7 @@ LEAST_VERSION = (2, 3)
 # pymilvus drops a connection that does not answer a ping within 5 seconds, and sends
 # again what was under way: a busy machine takes longer, and no creation works twice.
 SERVER = {"grpc.keepalive_timeout_ms": 60_000}
-# A Milvus Lite, in this process, hangs up on who pings it often.
+# A Milvus Lite, in this process, disconnects clients that ping it often.
 LITE = {**SERVER, "grpc.keepalive_time_ms": 3_600_000}
 SERVER_SECONDS = 10
 # A Milvus Lite starts where it is opened, which takes seconds on a busy machine.
@@ -28,7 +28,7 @@ OUR_FAULT = range(1100, 1200)
 def connect(uri):
     """A MilvusClient.
 
-    Raises MissingPackageError without pymilvus, UnavailableError where no Milvus
+    Raises MissingPackageError without pymilvus, UnavailableError if no Milvus
     answers, UserError for a uri that names none or a server that is too old.
     """
     try:
@@ -68,7 +68,7 @@ def connect(uri):
 def is_lite(version):
     """Whether a server's version is a Milvus Lite's.
 
-    The server that PyPI has calls itself v2.3.5-lite, and is none.
+    The server of PyPI calls itself v2.3.5-lite, but is not Lite.
     """
     return version.startswith("milvus_lite")
 
@@ -79,7 +79,7 @@ def _check_version(uri, version):
     numbers = re.search(r"(\d+)\.(\d+)", version)
     if numbers is None:
         warnings.warn(
-            f"Milvus at {uri} tells no version that can be read: {version!r}. "
+            f"Milvus at {uri} has an unknown version: {version!r}. "
             f"npid_tf needs {_dotted(LEAST_VERSION)} or newer.",
             stacklevel=3,
         )

@@ -24,7 +24,9 @@ from npid_tf.search.milvus.rows import (
 from npid_tf.search.neighbors import Neighbors
 
 LOOK_SECONDS = 3  # For what is asked again soon.
-LOAD_SECONDS = 60  # For loading a collection; one that takes longer goes on loading.
+LOAD_SECONDS = (
+    60  # For loading a collection; a longer load continues in the background.
+)
 
 
 class MilvusIndex:
@@ -47,8 +49,8 @@ class MilvusIndex:
 
     Raises:
         ImportError: without pymilvus.
-        ValueError: where there is no collection of that encoder; of it
-            UnavailableError, as from every method, where Milvus does not answer.
+        ValueError: if there is no collection of that encoder; of it
+            UnavailableError, as from every method, if Milvus does not answer.
     """
 
     engine = "milvus"
@@ -129,12 +131,12 @@ class MilvusIndex:
             pages.close()
 
     def labels(self, ids):
-        """The label of each id: str, or None where it has none or is not there."""
+        """The label of each id: str, or None if it has no label or does not exist."""
         found = self.known_labels(ids)
         return [found.get(name) for name in ids]
 
     def known_labels(self, ids):
-        """{id: its label, str or None} of those ids that are there."""
+        """{id: its label, str or None} of those ids that exist."""
         fields = ["label"] if self._is_of_before() else ["label", "labelled"]
         return {name: label_of(row) for name, row in self._get(ids, *fields).items()}
 
@@ -182,7 +184,7 @@ class MilvusIndex:
     def upsert(self, ids, embeddings, labels=None):
         """Adds items, or replaces those with the same ids; see `LiveIndex.upsert`.
 
-        Where Milvus fails among many, the first of them may be there.
+        If Milvus fails, the first of many may have been written.
         """
         change = changes.make_upsert(ids, embeddings, labels, self.dim)
         check_text(change.ids)
@@ -227,7 +229,7 @@ class MilvusIndex:
         self._ask("upsert", data=rows)
 
     def _get(self, ids, *fields, **how):
-        """{id: the row with those fields} of those that are there."""
+        """{id: the row with those fields} of those that exist."""
         found, keys = {}, [key_of(name) for name in ids]
         for start in range(0, len(keys), ROWS_AT_ONCE):
             rows = self._ask(

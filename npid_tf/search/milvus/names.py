@@ -1,7 +1,7 @@
 """Names of collections in Milvus, and which of them a killed export left behind.
 
-An encoder's collections are called as its alias and who makes them: the alias names the
-one in use, and an export that still runs another. Others are left over.
+An encoder's collections are named after its alias and the process that makes them. The
+alias points to the one in use; a running export has another. The rest are leftovers.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import time
 import uuid
 import warnings
 
-# Of collections of other machines, where one cannot see whether their export runs.
+# For collections of other machines: whether their export still runs is unknown.
 LEFT_AFTER_SECONDS = 24 * 3600
 _being_written = set()  # Names, by this process.
 
@@ -21,7 +21,7 @@ def alias_of(encoder_hash):
 
 
 def new_name(alias):
-    """A name that tells which process makes the collection."""
+    """A name that contains the process which makes the collection."""
     pid = os.getpid()
     name = f"{alias}_{_machine()}_{pid}_{_started(pid)}_{uuid.uuid4().hex[:8]}"
     _being_written.add(name)
@@ -70,7 +70,7 @@ def name_of(client, alias, **how):
 
 
 def turn_alias(client, alias, name):
-    """Makes the alias name that collection, at once, whatever it named before."""
+    """Points the alias to that collection, in one step."""
     from pymilvus import MilvusException
 
     try:
@@ -98,7 +98,7 @@ def _machine():
 
 
 def _started(pid):
-    """When a process started, in the kernel's ticks; 0 where there is none."""
+    """Start time of a process, in the kernel's ticks; 0 if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             # The name of its program, in brackets, may hold spaces and brackets.

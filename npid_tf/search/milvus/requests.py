@@ -9,7 +9,7 @@ from npid_tf.errors import UnavailableError
 from npid_tf.search.milvus.connection import NOT_FOUND, NOT_LOADED, answers
 
 SECONDS = 10  # For an answer.
-# A server answers with what it knew so long ago at most, where Bounded consistency is
+# A server answers with what it knew so long ago at most, if Bounded consistency is
 # enough: Milvus's own figure of 5, and some for the clocks.
 STALE_SECONDS = 6
 READS = ("search", "query", "query_iterator", "get")
@@ -33,9 +33,9 @@ class Requests:
     def ask(self, method, *arguments, timeout=SECONDS, **named):
         """What a method of the client answers for the collection.
 
-        Reads see the changes that were asked for here before.
+        Reads see earlier changes of this client.
 
-        Raises UnavailableError where Milvus does not answer within so many seconds.
+        Raises UnavailableError if Milvus does not answer within so many seconds.
         """
         from pymilvus import MilvusException
 
@@ -62,16 +62,18 @@ class Requests:
             self.why_down = str(error)
             raise
         finally:
-            if method in self._changed:  # Where it failed too: it may have been done.
+            if (
+                method in self._changed
+            ):  # Also on failure: the change may have been made.
                 self._changed[method] = time.monotonic()
         self.why_down = None
         return answer
 
     def _consistency(self):
-        """What a read must see: the changes asked for here, and else what is quick.
+        """The consistency of a read: it must see the changes of this client.
 
-        Milvus 2.3 does not tell when it deletes: only Strong, which waits for its next
-        tick of 0.2 s, is sure to come after.
+        Milvus 2.3 does not say when it has deleted: only Strong, which waits for its
+        next tick of 0.2 s, is certain to come after.
         """
         since = time.monotonic() - STALE_SECONDS
         if self._changed["delete"] > since:

@@ -17,7 +17,7 @@ from npid_tf.search import changes
 KIND = "collection in Milvus"
 ROWS_AT_ONCE = 1000
 MAX_BYTES = 4 * changes.MAX_LENGTH  # Milvus counts those of UTF-8.
-# Of a search or query, by the limits that a Milvus has unless it is told otherwise.
+# Of a search or query, by the default limits of Milvus.
 MAX_RESULTS = 16_384
 ITEMS, MANIFEST = "_default", "manifest"
 # Searches of collections from before 0.2 scored so many again for each of k.
@@ -149,7 +149,7 @@ def read_manifest(client, name, where, **how):
 
     where: what errors call it.
 
-    Raises UserError where it has none that can be read.
+    Raises UserError if it has none that can be read.
     """
     if not client.has_partition(name, MANIFEST, **how):
         return _read_of_before(client.describe_collection(name, **how), where), 0

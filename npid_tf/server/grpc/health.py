@@ -56,7 +56,7 @@ def health_handler(service, known):
             if status != before:
                 yield health_pb2.HealthCheckResponse(status=status)
             if service.is_ending:
-                return  # Or the server would wait for those who watch it.
+                return  # Otherwise the server would wait for its watchers.
             before = status
             await asyncio.sleep(POLL_SECONDS)
 

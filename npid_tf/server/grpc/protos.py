@@ -9,7 +9,7 @@ from tensorflow_serving.apis import (
 
 
 def model_spec(servable, signature_name=""):
-    """The ModelSpec that tells which version answered."""
+    """The ModelSpec of the version that answered."""
     spec = model_pb2.ModelSpec(name=servable.name, signature_name=signature_name)
     spec.version.value = servable.version
     return spec

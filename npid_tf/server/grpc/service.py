@@ -33,7 +33,7 @@ MODEL = "tensorflow.serving.ModelService"
 async def start_grpc(service, address, access=None):
     """Starts a gRPC server that answers from a Service those whom Access lets ask.
 
-    Returns (grpc.aio.Server, its port). Raises ValueError where the address is taken.
+    Returns (grpc.aio.Server, its port). Raises ValueError if the address is taken.
     """
     limits = service.limits
     server = grpc.aio.server(
@@ -192,7 +192,7 @@ async def _answer(service, method, call, kind, data, context):
     except Exception as error:  # Every call gets an answer; the log has it.
         status = "INTERNAL"
         traceback.print_exception(error)
-        message = "Internal error; the server's log tells more."
+        message = "Internal error; see the server's log."
         _refuse(context, grpc.StatusCode.INTERNAL, message)
     finally:
         service.metrics.count(f"grpc {method}", status, time.monotonic() - start)

@@ -36,7 +36,7 @@ def price(protos, specs, limits):
 
     Raises:
         RequestError: for other names, dtypes or shapes than the signature's, for values
-            that are not as many as the shape says, for too many rows, and where the
+            that are not as many as the shape says, for too many rows, and if the
             arrays fill more than a message may.
     """
     check_names(protos.keys(), specs)
@@ -82,7 +82,7 @@ def to_array(name, proto):
             array[start : start + len(piece)] = np.array(list(piece), kind)
     except (OverflowError, ValueError) as error:
         raise RequestError(
-            400, f"`{name}` is no {dtype.name} tensor: {abridged(str(error))}"
+            400, f"`{name}` is not a {dtype.name} tensor: {abridged(str(error))}"
         ) from None
     if len(values):
         array[len(values) :] = values[-1]
@@ -101,26 +101,26 @@ def _dtype(name, proto):
 def _num_bytes(name, proto, dtype, size):
     """Bytes that an array of so many values fills.
 
-    Raises RequestError where those sent cannot be its values.
+    Raises RequestError if those sent cannot be its values.
     """
     if proto.tensor_content:
         if dtype == tf.string or len(proto.tensor_content) != size * dtype.size:
             raise RequestError(
                 400,
-                f"`{name}` is no tensor: `tensor_content` has "
+                f"`{name}` is not a tensor: `tensor_content` has "
                 f"{len(proto.tensor_content):,} bytes for {size:,} of {dtype.name}.",
             )
         return len(proto.tensor_content)
     if dtype not in _FIELDS:
         raise RequestError(
-            400, f"`{name}`: {dtype.name} is taken as `tensor_content` alone."
+            400, f"`{name}`: {dtype.name} must be sent as `tensor_content`."
         )
     values = getattr(proto, _FIELDS[dtype])
     if len(values) > size or (size and not values):
         raise RequestError(
             400,
-            f"`{name}` is no tensor: {len(values):,} values in `{_FIELDS[dtype]}` for "
-            f"{size:,}.",
+            f"`{name}` is not a tensor: {len(values):,} values in "
+            f"`{_FIELDS[dtype]}` for {size:,}.",
         )
     if dtype != tf.string:
         return size * dtype.size

@@ -1,4 +1,4 @@
-"""Who may ask over gRPC: those who know the token."""
+"""The token over gRPC."""
 
 import grpc
 

@@ -1,4 +1,4 @@
-"""What a protobuf message takes once it is parsed, told from its bytes alone.
+"""The memory that a protobuf message needs once parsed, computed from its bytes.
 
 Two bytes of an empty message in a list become two hundred, and one byte of a packed
 number eight: 32 MB could fill gigabytes before anything of them is looked at.
@@ -49,7 +49,7 @@ class _Price:
         self.num_bytes = 0
 
     def add(self, descriptor, data, depth):
-        """Adds what a message takes. Raises IndexError for what is none."""
+        """Adds the price of a message. Raises IndexError for malformed bytes."""
         if depth > MAX_DEPTH:
             raise IndexError
         fields = descriptor.fields_by_number

@@ -9,7 +9,7 @@ from npid_tf.errors import UserError
 from npid_tf.server.limits import RequestError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# What tells nothing of the index: the page itself, and what probes ask.
+# Routes that reveal nothing of the index: the page itself, and probes.
 WITHOUT_TOKEN = ("/", "/page.js", "/page.css", "/healthz", "/readyz")
 PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, POST, DELETE",
@@ -25,12 +25,12 @@ class Access:
     closed here. It may send them to this server's own name: then the browser says from
     where (`Origin`, `Sec-Fetch-Site`), and what changes or searches is refused. Or it
     may let a name of its own point here ("DNS rebinding"), so that the browser takes
-    both for one server: a server for this machine alone answers to known names only.
-    What begins with `Sec-` no page can set, and browsers send it only where the name
-    is sure, by TLS or as localhost; so it is believed, whatever name a proxy passes on.
+    both for one server: a server for this machine only answers to known names.
+    What begins with `Sec-` no page can set, and browsers send it only if the name
+    is sure, by TLS or as localhost; so it is trusted, whatever name a proxy passes on.
 
     Args:
-        token: what `Authorization: Bearer` must tell, or None.
+        token: required in `Authorization: Bearer`, or None.
         origins: of pages that may ask, as https://photos.example, besides the server's
             own; by these names it may be reached as well.
         proxies: addresses or networks whose X-Forwarded-Host and X-Forwarded-Proto are
@@ -54,7 +54,7 @@ class Access:
         if local_only and not self._is_known_name(headers):
             raise RequestError(
                 421,
-                "This server answers requests to localhost alone. Start it with "
+                "This server only answers requests to localhost. Start it with "
                 "--allowed_origins=https://NAME where a proxy passes that name on, or "
                 "with --host=ADDRESS to answer others.",
             )
@@ -74,7 +74,7 @@ class Access:
         if self.token is None:
             return
         kind, _, given = (authorization or "").partition(" ")
-        # In a time that does not tell how much of it is right.
+        # In constant time, which does not reveal how much of it is right.
         is_right = hmac.compare_digest(given.strip().encode(), self.token)
         if kind.lower() != "bearer" or not is_right:
             raise RequestError(
@@ -128,7 +128,7 @@ class Access:
             return False
         name, port = _split_host(host)
         default = _default_port(origin[0])
-        # No browser leaves out a port that is not the default one. Where this server
+        # No browser leaves out a port that is not the default one. If this server
         # listens at such a port, a proxy did: nginx's $host is without it.
         any_port = port is None and server and server[1] not in (80, 443)
         return name == origin[1] and (any_port or (port or default) == origin[2])
@@ -154,7 +154,7 @@ def _last(values):
 
 
 def _split(origin):
-    """(scheme, name, port) of an origin, or None where it is none."""
+    """(scheme, name, port) of an origin, or None if it is invalid."""
     try:
         parts = urlsplit(origin or "")
         port = parts.port
@@ -171,7 +171,7 @@ def _default_port(scheme):
 
 
 def _split_host(host):
-    """(name, port or None) of a Host header; the name is None where it is none."""
+    """(name, port or None) of a Host header; the name is None if it is invalid."""
     found = re.fullmatch(
         r"(\[[0-9a-f:.]+\]|[^\[\]:/@?#]+)(?::([0-9]{1,5}))?", host.lower()
     )

@@ -4,7 +4,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from npid_tf.server.limits import RequestError, abridged
 
-# Bytes that are no UTF-8 stay apart from each other, as in Python's names of files.
+# Bytes that are not UTF-8 stay distinct, as in Python's file names.
 ERRORS = "surrogateescape"
 
 
@@ -32,14 +32,14 @@ def without_prefix(scope, root_path):
 def read_parameters(request, known):
     """{name: text} of a request's query.
 
-    Raises RequestError for a name that is not known, or comes twice.
+    Raises RequestError for an unknown or duplicate name.
     """
     query = request.scope["query_string"].decode("ascii")
     pairs = parse_qsl(query, keep_blank_values=True, errors=ERRORS)
     parameters = dict(pairs)
     check_known(parameters, known, "parameters")
     if len(parameters) < len(pairs):
-        raise RequestError(400, f"A parameter comes twice: {abridged(query)}.")
+        raise RequestError(400, f"Duplicate parameter: {abridged(query)}.")
     return parameters
 
 

@@ -59,7 +59,7 @@ def health(service):
 
     @router.get("/readyz")
     async def ready(request: fastapi.Request):
-        """Whether searches are answered: 503 where not."""
+        """Whether searches are answered: 503 if not."""
         service.check_ready()
         answer = {"read_only": True} if service.read_only() else {}
         return json_response({"status": "ready", **answer})

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import (
 
 from npid_tf.server.http.middleware import error_body
 
-# So long may a client that got an error go on sending before it is cut off.
+# How long a client that got an error may continue to send.
 LINGER_SECONDS = 1.0
 # A chunk of a body takes longer to read than a kilobyte in it: so many may be small.
 MAX_CHUNKS = 4096
@@ -25,7 +25,7 @@ def http_protocol(seconds):
 
 
 class _Protocol(H11Protocol):
-    """Answers what is no HTTP in JSON, and gives up on headers that do not end."""
+    """Answers malformed HTTP in JSON, and gives up on headers that do not end."""
 
     header_seconds = None
     _header_timer = None

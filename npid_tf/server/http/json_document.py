@@ -35,7 +35,7 @@ def parse_object(body):
     """The JSON object in a request's body.
 
     Large rectangular lists of numbers are arrays in it: uint8, int32, int64 or float64.
-    Raises RequestError for anything else, for a key that comes twice, and for more
+    Raises RequestError for anything else, for a duplicate key, and for more
     values than a request can need.
     """
     if not body:
@@ -72,7 +72,7 @@ def _lifted(value, arrays):
 
 
 def _check_price(body):
-    """Raises RequestError where there are more values than a request can need."""
+    """Raises RequestError if there are more values than a request can need."""
     view = np.frombuffer(body, np.uint8)
     counts = {byte: _count(view, byte) for byte in b",:[{\\"}
     escapes = counts.pop(b"\\"[0])
@@ -170,7 +170,7 @@ def _read_array(text):
         try:
             values = json.loads(b"[%b]" % flat[start:end])
         except ValueError:
-            return None  # What is wrong with it the whole document's parser tells.
+            return None  # The parser of the whole document says what is wrong.
         if not set(map(type, values)) <= {int, float}:
             return None
         part = _smallest(np.array(values))
@@ -183,7 +183,7 @@ def _read_array(text):
 
 
 def _shape(text):
-    """The sizes of nested lists, told from their brackets and commas."""
+    """The shape of nested lists, from their brackets and commas."""
     skeleton = text.translate(None, _NUMBERS + _SPACE)
     rank = len(skeleton) - len(skeleton.lstrip(b"["))
     if rank > MAX_RANK:
@@ -201,7 +201,7 @@ def _shape(text):
 
 
 def _smallest(array):
-    """Integers as uint8 or int32 where they fit; None for what is beyond int64."""
+    """Integers as uint8 or int32 if they fit; None for what is beyond int64."""
     if array.dtype.kind == "f":
         return array
     if array.dtype != np.int64:

@@ -164,7 +164,7 @@ def to_array(value, dtype):
 
 
 def _to_numbers(value):
-    """An array of nested lists; of any dtype where they hold more than numbers."""
+    """An array of nested lists; of any dtype if they hold more than numbers."""
     shape = _outer_shape(value)
     leaves = [value]
     for size in shape:

@@ -160,12 +160,12 @@ def _as_request_error(error):
     if isinstance(error, UnavailableError):
         return RequestError(503, str(error))
     traceback.print_exception(error)
-    return RequestError(500, "Internal error; the server's log tells more.")
+    return RequestError(500, "Internal error; see the server's log.")
 
 
 def error_response(error):
     """What a RequestError is answered with."""
-    # After 408 the rest of a body may still come: it is no other request.
+    # After 408 the rest of a body may still arrive: it is not another request.
     headers = {
         401: {"www-authenticate": 'Bearer realm="npid_tf"'},
         408: {"connection": "close"},

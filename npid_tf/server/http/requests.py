@@ -1,6 +1,6 @@
 """What the product's own requests and answers hold: pydantic models, shown at /docs.
 
-A route reads a request by `read` and tells OpenAPI of it by `described`. Bodies are
+A route reads a request by `read` and describes it to OpenAPI by `described`. Bodies are
 parsed by `json_document`, at a bounded price, and not by FastAPI.
 """
 
@@ -45,7 +45,7 @@ class Error(Answer):
 def read(model, values, limits=None):
     """A `Request` of a dict's values. Raises RequestError for what does not fit it.
 
-    limits: Limits, where the model has to know them.
+    limits: Limits, if the model has to know them.
     """
     try:
         return model.model_validate(values, context=limits)
@@ -60,7 +60,7 @@ def read(model, values, limits=None):
 
 
 def described(body=None, parameters=None):
-    """What OpenAPI is told of a route: the models of its body and of its query."""
+    """A route's entry in OpenAPI: the models of its body and of its query."""
     document = {}
     if body is not None:
         content = {"application/json": {"schema": _schema(body)}}

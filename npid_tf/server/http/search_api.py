@@ -110,7 +110,7 @@ class _InMemoryParser(MultiPartParser):
     def on_part_end(self):
         part = self._current_part
         if part.file is None:
-            part.data.decode()  # It would take what is no UTF-8 for another text.
+            part.data.decode()  # It would decode invalid UTF-8 to another text.
         super().on_part_end()
 
 
@@ -132,7 +132,7 @@ def _read_form(headers, body, limits):
     values = {"images": files, "ids": fields.getlist("id")}
     for name, kind in (("k", int), ("threshold", float)):
         if len(fields.getlist(name)) > 1:
-            raise RequestError(400, f"`{name}` comes twice.")
+            raise RequestError(400, f"Duplicate field `{name}`.")
         if name in fields:
             values[name] = _number(kind, name, fields[name])
     return read(Search, values, limits)

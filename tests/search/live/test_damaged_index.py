@@ -120,7 +120,7 @@ def test_a_newer_format_is_refused_in_words(compacted):
         for opened in (read_contents, LiveIndex):
             with pytest.raises(
                 UserError,
-                match=f"{path} is a {kind} of format 7.* 9.1.*install a newer",
+                match=rf"{path} .*format 7 of a {kind}.* 9.1",
             ):
                 opened(str(compacted))
         path.write_bytes(data)
@@ -188,7 +188,7 @@ def test_descriptions_that_are_none_are_named(model, text):
     with pytest.raises(UserError, match=str(path)):
         read_description(str(model))
     path.write_text('{"format": 2, "npid_tf": "9.1", "encoder_hash": "half"}')
-    with pytest.raises(UserError, match=r"is a export of format 2, written .* 9\.1"):
+    with pytest.raises(UserError, match=r"format 2 of a export.* 9\.1"):
         read_description(str(model))
 
 

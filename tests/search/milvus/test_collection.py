@@ -162,7 +162,7 @@ def test_a_newer_format_is_refused_in_words(uri, monkeypatch):
     monkeypatch.setitem(formats.FORMATS, milvus_rows.KIND, 2)
     write_collection(uri, unit_rows(5), range(5), None, 3, 0.9, encoder_hash="new")
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"of format 2, written by npid_tf 0.*newer"):
+    with pytest.raises(ValueError, match=r"format 2.* npid_tf 0.*newer"):
         MilvusIndex(uri, "new")
 
 
@@ -196,7 +196,7 @@ def test_a_server_that_is_too_old_is_refused(version, why):
 
 
 def test_a_version_that_cannot_be_read_is_warned_of():
-    with pytest.warns(UserWarning, match="tells no version that can be read: 'cloud'"):
+    with pytest.warns(UserWarning, match=r"Milvus at .*'cloud'"):
         _check_version("http://it", "cloud")
 
 

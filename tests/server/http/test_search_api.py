@@ -148,11 +148,11 @@ def test_forms_that_do_not_parse_are_refused(server, body, headers, message):
         ("POST", "items", {"items": [{"id": "a", "image": "", "lable": "b"}]}, "lable",
          "id, image, label"),
         ("GET", "items?page=2", None, "page", "offset, limit"),
-        ("GET", "items?limit=2&limit=3", None, "comes twice", ""),
+        ("GET", "items?limit=2&limit=3", None, "Duplicate", ""),
         ("GET", "thumbnail?id=7&size=2", None, "size", "id"),
         ("DELETE", "items?id=no&label=a", None, "label", "id"),
         ("DELETE", "items/no?id=no", None, "id", "none"),
-        ("DELETE", "items?id=no&id=7", None, "comes twice", ""),
+        ("DELETE", "items?id=no&id=7", None, "Duplicate", ""),
         ("DELETE", "items", None, "Of which item?", "?id=ID"),
     ],
 )  # fmt: skip
@@ -170,7 +170,7 @@ def test_what_is_not_known_is_refused_not_passed_over(
     [
         (("top_k", "3"), "Unknown fields: top_k. Known: id, k, threshold"),
         (("image", "photo.jpg"), "Unknown fields: image"),  # A name, and no file.
-        (("k", "4"), "`k` comes twice"),
+        (("k", "4"), "`k`"),
     ],
 )
 def test_fields_that_are_not_known_are_refused(server, part, message):
