@@ -136,7 +136,7 @@ def test_the_description_is_read_as_it_was_written(encoder, tmp_path):
 
 
 def test_a_model_of_another_maker_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no model exported by npid_tf"):
+    with pytest.raises(ValueError, match="a model exported by npid_tf"):
         read_description(str(tmp_path))
 
 

@@ -62,7 +62,7 @@ def test_a_version_that_does_not_load_leaves_the_one_before(models, tmp_path, ca
     assert predict(models) == [2.0]
     status = models.status("encoder", 2)[2]
     assert status.state == "END"
-    assert "no model exported by npid_tf" in status.error
+    assert "a model exported by npid_tf" in status.error
     assert "Could not load encoder version 2" in capsys.readouterr().out
     assert models.find_new() == []  # Not again, until it changes.
     save_half_plus(broken, 2.0)

@@ -128,7 +128,7 @@ def test_safetensors_are_written_and_read_and_are_the_library_s(tmp_path):
     whole = (tmp_path / "file.safetensors").read_bytes()
     for length in (9, 40, len(whole) - 1):
         (tmp_path / "file.safetensors").write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"file\.safetensors is no checkpoint"):
+        with pytest.raises(ValueError, match=r"file\.safetensors is .*checkpoint"):
             read_file(path)
 
 

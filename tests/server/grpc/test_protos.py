@@ -14,7 +14,7 @@ def test_a_version_that_failed_is_told_with_its_error(tmp_path):
     models.publish(servable)
     newer, older = protos.status_response(models, "encoder").model_version_status
     assert (newer.version, newer.State.Name(newer.state)) == (4, "END")
-    assert "no model exported by npid_tf" in newer.status.error_message
+    assert "a model exported by npid_tf" in newer.status.error_message
     assert newer.status.error_code != 0
     assert (older.version, older.State.Name(older.state)) == (3, "AVAILABLE")
     assert (older.status.error_code, older.status.error_message) == (0, "")
