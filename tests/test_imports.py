@@ -1,7 +1,13 @@
-"""Imports point down: each room of npid_tf knows those below it, and none above."""
+"""Imports point down: each room of npid_tf knows those below it, and none above.
+
+`python tests/test_imports.py [PACKAGE]` prints the rooms of a package, today's or that
+of another checkout, with their files and the arrows between them.
+"""
 
 import ast
+import collections
 import pathlib
+import sys
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "npid_tf"
 # From the lowest to the highest. A module may import from its own room and from those
@@ -147,3 +153,34 @@ def test_no_flag_reaches_functions_of_arrays():
             ]
             found += [f"{path.name}: {name}" for name in names if name in words]
     assert not found, "These belong in npid_tf/protocols: " + ", ".join(found)
+
+
+def print_rooms(package):
+    """Folders and single modules as rooms, however they are ordered."""
+    global PACKAGE
+    PACKAGE = pathlib.Path(package).resolve()
+    files = collections.Counter()
+    for path in modules().values():
+        folder = path.parent.relative_to(PACKAGE)
+        files[str(folder) if folder.parts else path.stem] += 1
+
+    def room(name):
+        path = modules()[name]
+        folder = path.parent.relative_to(PACKAGE)
+        return str(folder) if folder.parts else path.stem
+
+    arrows = {(room(a), room(b)) for a, b in imports() if room(a) != room(b)}
+    for name, count in sorted(files.items()):
+        targets = sorted(b for a, b in arrows if a == name)
+        print(f"{name:<26}{count:>3} files  -> {', '.join(targets)}")
+    top = len(list(PACKAGE.glob("*.py")))
+    both = sum((b, a) in arrows for a, b in arrows) // 2
+    print(
+        f"{len(files)} rooms, {top} modules at the top level, {len(arrows)} arrows, "
+        f"{both} pairs of rooms that import each other, "
+        f"at most {max(files.values())} files in a room."
+    )
+
+
+if __name__ == "__main__":
+    print_rooms(sys.argv[1] if len(sys.argv) > 1 else PACKAGE)
