@@ -1,4 +1,9 @@
-"""Requests that arrive together are answered by one call."""
+"""Requests that arrive together are answered by one call.
+
+Ours, and not TensorFlow's `nondifferentiable_batch_function`: there an image that does
+not decode fails the whole batch, a batch is bounded by its rows and not by the pixels
+they take, and each request that waits occupies a thread.
+"""
 
 import asyncio
 import collections

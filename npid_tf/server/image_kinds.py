@@ -1,5 +1,11 @@
 """Sizes, scans, frames and chunks of image files, read from their markers.
 
+Ours, and not Pillow's header. TensorFlow decodes the files, so what counts is what
+TensorFlow will do with them, which Pillow does not know: it tells nothing of a JPEG's
+scans and coefficients or of the frames of a GIF, expands the compressed text of a PNG
+while it opens it (55 kB took 0.3 s), refuses PNGs and BMPs that TensorFlow decodes, and
+says of a header that is too large only that it is no image.
+
 Each function returns an `Extent`; struct.error or IndexError is raised for a file that
 ends too early. As TensorFlow decodes them: all frames of a GIF, each scan of a JPEG.
 """

@@ -1,8 +1,4 @@
-"""Files of named arrays: PyTorch's checkpoints, without PyTorch, safetensors and .npz.
-
-Not `torch.load(weights_only=True)`: PyTorch takes 200 MB to 2 GB, and refuses the
-authors' checkpoints, whose bank lies in a pickled module.
-"""
+"""Files of named arrays: PyTorch's (read without PyTorch), safetensors and .npz."""
 
 import io
 import math

@@ -2,6 +2,9 @@
 
 A pickle is a program: it names functions and calls them. Here a name stands for an
 array, a plain container or a `Placeholder`, which does nothing; no name is imported.
+
+Ours, and not `torch.load(weights_only=True)`: PyTorch takes 200 MB to 2 GB, and it
+refuses the authors' checkpoints, whose bank lies in a pickled module.
 """
 
 import collections

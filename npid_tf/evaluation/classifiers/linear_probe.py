@@ -1,4 +1,9 @@
-"""Logistic regression on vectors that were computed once."""
+"""Logistic regression on vectors that were computed once.
+
+Ours, and not scikit-learn's `LogisticRegression` after its `StandardScaler`, which hold
+copies of all vectors in memory: here they may be on disk, as the features of ImageNet
+are, and are read in parts.
+"""
 
 import dataclasses
 import functools

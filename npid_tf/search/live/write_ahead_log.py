@@ -1,4 +1,9 @@
-"""A write-ahead log: records that survive a crash once they are acknowledged."""
+"""A write-ahead log: records that survive a crash once they are acknowledged.
+
+Ours, and not SQLite's, which stops reading at the first damaged record as if it were
+the end: here an incomplete last record is discarded, since no one was told that it was
+there, and any other damage is an error. The file is read in thirty lines.
+"""
 
 import os
 import struct

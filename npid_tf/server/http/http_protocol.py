@@ -1,4 +1,11 @@
-"""HTTP as uvicorn speaks it, but for requests that never become one."""
+"""HTTP as uvicorn speaks it, but for requests that never become one.
+
+Ours, since uvicorn itself has no limit on how long a client may take to send a header,
+answers what is no HTTP with plain text, and closes a connection before a client that is
+still sending has read why: a proxy in front of it would do all that, and a server on
+one machine has none. It overrides methods of uvicorn's `H11Protocol`, so a new version
+of uvicorn may need changes here; tests/server/http/test_http_protocol.py tells.
+"""
 
 import h11
 from uvicorn.protocols.http.h11_impl import (

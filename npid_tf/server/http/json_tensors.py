@@ -1,5 +1,7 @@
 """Tensors in JSON, as TensorFlow Serving's REST API writes them.
 
+Ours, since no Python package has them: TensorFlow Serving's own code is C++.
+
 https://www.tensorflow.org/tfx/serving/api_rest: `instances`, a list with a value or an
 object for each row, or `inputs`, a value or an object of all rows; bytes as
 `{"b64": ...}`. The error messages are in its words.
