@@ -47,7 +47,7 @@ def test_what_is_added_is_found_and_what_is_removed_is_not(config, photos, capsy
         assert first["id"] == name
         np.testing.assert_allclose(first["similarity"], 1, atol=1e-5)
 
-    main(config, ["remove", names[0], "7"])
+    main(given(config, arguments=["remove", names[0], "7"]))
     assert "Removed 2; the index holds 324." in capsys.readouterr().out
     ((first, *_),), _ = search(config.export_dir, [names[0]], 3)
     assert first["id"] not in (names[0], "7")

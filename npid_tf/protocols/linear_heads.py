@@ -13,15 +13,12 @@ from npid_tf.data.pipeline import make_train_dataset, steps_per_epoch
 from npid_tf.distribution.strategies import build_local_strategy
 from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.evaluation.accuracy import network_accuracy
-from npid_tf.evaluation.classifiers.classifier import (
-    Classifier,
-    train_classifier,
-    with_labels,
-)
+from npid_tf.evaluation.classifiers.classifier import train_classifier, with_labels
 from npid_tf.evaluation.classifiers.linear_heads import (
     PRESETS,
     build_heads,
     get_preset,
+    losses_of_heads,
     scaled_epochs,
 )
 from npid_tf.protocols.labelled import LabelledFlags, count_classes, labelled_sources
@@ -72,17 +69,18 @@ def evaluate_linear_heads(config, flags):
             preset.layers,
             count_classes(source, eval_source),
             preset.batch_norm,
+            preset.weight_decay,
         )
-        model = Classifier(network, preset.weight_decay)
     train_classifier(
-        model,
-        with_labels(dataset, source.labels),
+        network,
+        with_labels(dataset, source.labels, len(preset.layers)),
         steps,
         epochs,
         learning_rate,
         scaled_epochs(epochs, preset.epochs, preset.decay_epochs),
         0.1,
         preset.nesterov,
+        **losses_of_heads(len(preset.layers), batch_size),
     )
     if encoder_hash(encoder) != before:
         raise RuntimeError("The frozen encoder changed while its heads were trained.")

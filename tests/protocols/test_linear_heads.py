@@ -30,8 +30,8 @@ def test_an_encoder_that_changes_is_told(color_config, learn_colors, monkeypatch
         **learn_colors, linear_preset="avgpool", probe_epochs=1, probe_batch_size=60
     )
 
-    def train_all(model, *arguments):
-        weight = model.network.weights[0]
+    def train_all(model, *arguments, **losses):
+        weight = model.weights[0]
         weight.assign(weight + 1.0)
 
     monkeypatch.setattr(linear, "train_classifier", train_all)

@@ -24,7 +24,7 @@ def test_the_own_index_opens_again_when_another_took_its_place(
     trained_workdir, export_dir
 ):
     own = LocalIndexSource(
-        str(export_dir), lambda data: data.build_source(trained_workdir)
+        str(export_dir), lambda _: data.build_source(trained_workdir)
     )
     before, first = own.identity(), own.open(None)
     assert own.identity() == before

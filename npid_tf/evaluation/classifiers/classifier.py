@@ -1,4 +1,4 @@
-"""Training of class scores, of one head or several at once."""
+"""Training of class scores by SGD, whose rate falls in steps."""
 
 import sys
 
@@ -11,15 +11,16 @@ from npid_tf.optimizers.schedules import build_schedule
 
 
 class Classifier(keras.Model):
-    """Learns to classify from batches of (images, labels).
+    """A network of class scores whose last layer learns at a rate of its own.
 
-    Make it in the scope of the strategy that trains it. The heads' losses are added, so
-    that heads without shared trainable variables learn independently.
+    Keras's own `fit` has one learning rate for all variables; where one is enough, as
+    for `linear_heads`, use a Keras model. Make it in the scope of the strategy that
+    trains it; it learns from batches of (images, labels).
 
     Args:
-        network: model from images to scores [batch, num_classes] of one head or more.
+        network: model from images to class scores [batch, num_classes].
         weight_decay: adds weight_decay * w to the gradient of every trainable w.
-        head_variables: those whose learning rate is multiplied; None: none.
+        head_variables: those whose learning rate is multiplied.
         head_multiplier: by what.
     """
 
@@ -40,14 +41,9 @@ class Classifier(keras.Model):
     def train_step(self, data):
         images, labels = data
         with tf.GradientTape() as tape:
-            scores = tf.nest.flatten(self(images, training=True))
-            losses = tf.add_n(
-                [
-                    keras.losses.sparse_categorical_crossentropy(
-                        labels, tf.cast(head, tf.float32), from_logits=True
-                    )
-                    for head in scores
-                ]
+            scores = tf.cast(self(images, training=True), tf.float32)
+            losses = keras.losses.sparse_categorical_crossentropy(
+                labels, scores, from_logits=True
             )  # [batch]
             # Replicas may hold batches of different sizes; their gradients are summed.
             num_images = replicas.all_reduce_sum(
@@ -83,12 +79,21 @@ class Classifier(keras.Model):
 
 
 def train_classifier(
-    model, dataset, steps_per_epoch, epochs, learning_rate, decay_epochs, drop, nesterov
+    model,
+    dataset,
+    steps_per_epoch,
+    epochs,
+    learning_rate,
+    decay_epochs,
+    drop,
+    nesterov,
+    **losses,
 ):
-    """Fits a `Classifier` by SGD with momentum .9 and a rate that falls in steps.
+    """Fits a model by SGD with momentum .9 and a rate that falls in steps.
 
-    dataset: batches of (images, labels) of all epochs. The loss that is not finite
-    raises ValueError.
+    model: `Classifier`, or a Keras model with its `losses` for `compile`; dataset:
+    batches of (images, labels) of all epochs. The loss that is not finite raises
+    ValueError.
     """
     schedule = build_schedule(
         "step",
@@ -100,7 +105,7 @@ def train_classifier(
     )
     with model.distribute_strategy.scope():
         optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=nesterov)
-        model.compile(optimizer, jit_compile=False)
+        model.compile(optimizer, jit_compile=False, **losses)
         model.optimizer.build(model.trainable_variables)
     history = model.fit(
         dataset,
@@ -117,7 +122,15 @@ def train_classifier(
         )
 
 
-def with_labels(dataset, labels):
-    """Batches of (images, labels) from those of (images, indices)."""
+def with_labels(dataset, labels, num_heads=None):
+    """Batches of (images, labels) from those of (images, indices).
+
+    num_heads: of a model with several outputs, each of which gets the labels.
+    """
     labels = tf.constant(labels)
-    return dataset.map(lambda images, indices: (images, tf.gather(labels, indices)))
+
+    def look_up(images, indices):
+        own = tf.gather(labels, indices)
+        return images, own if num_heads is None else (own,) * num_heads
+
+    return dataset.map(look_up)

@@ -43,6 +43,17 @@ PRESETS = {
 }
 
 
+class Heads(keras.Model):
+    """Keras's model of several outputs, also where replicas have unequal batches."""
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        # Keras's own adds up a batch that replicas share, whose parts must be equally
+        # large then. It needs no more of a batch than its shapes.
+        images = tf.zeros([1, *self.input_shape[1:]], self.inputs[0].dtype)
+        labels = (tf.zeros([1], tf.int64),) * len(self.outputs)
+        super()._maybe_symbolic_build(data_batch=(images, labels))
+
+
 def get_preset(name):
     """The `Preset` called `name`. Raises ValueError for an unknown one."""
     if name not in PRESETS:
@@ -55,11 +66,12 @@ def scaled_epochs(epochs, preset_epochs, decay_epochs):
     return tuple(round(epoch * epochs / preset_epochs) for epoch in decay_epochs)
 
 
-def build_heads(encoder, layers, num_classes, batch_norm):
+def build_heads(encoder, layers, num_classes, batch_norm, weight_decay=0.0):
     """A network from images to a tuple of class scores, one for each layer.
 
     The encoder is frozen: its weights are not trainable and its batch norm and dropout
-    are those of inference. batch_norm: scales the channels of each layer's pooled maps.
+    are those of inference. batch_norm: scales the channels of each layer's pooled maps;
+    weight_decay: adds weight_decay * w to the gradient of every weight w of a head.
     """
     encoder.trainable = False
     model = pooled_layers(encoder, layers)
@@ -78,7 +90,18 @@ def build_heads(encoder, layers, num_classes, batch_norm):
         head = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            kernel_regularizer=keras.regularizers.L2(weight_decay / 2),
+            bias_regularizer=keras.regularizers.L2(weight_decay / 2),
             name=f"{layer}_scores",
         )
         heads.append(head(keras.layers.Flatten()(x)))
-    return keras.Model(model.input, tuple(heads))
+    return Heads(model.input, tuple(heads))
+
+
+def losses_of_heads(num_heads, batch_size):
+    """Arguments of `compile` by which heads learn, each as if it were alone.
+
+    Sums, divided by the images of all replicas: their batches may differ in size.
+    """
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+    return {"loss": [loss] * num_heads, "loss_weights": [1 / batch_size] * num_heads}

@@ -22,13 +22,11 @@ def dataset():
     return with_labels(batches.repeat(), LABELS)
 
 
-def network(num_heads=1):
+def network():
     images = keras.Input([4])
-    heads = [
-        keras.layers.Dense(3, kernel_initializer="zeros")(images)
-        for _ in range(num_heads)
-    ]
-    return keras.Model(images, heads)
+    return keras.Model(
+        images, keras.layers.Dense(3, kernel_initializer="zeros")(images)
+    )
 
 
 def train(model, epochs=4, learning_rate=0.5, nesterov=False):
@@ -64,12 +62,6 @@ def test_weights_are_those_of_sgd(multiplier, nesterov):
     expected_kernel, expected_bias = sgd(0.01, multiplier, nesterov)
     np.testing.assert_allclose(kernel, expected_kernel, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(bias, expected_bias, rtol=1e-3, atol=1e-4)
-
-
-def test_heads_together_learn_as_each_alone():
-    kernel, _, other_kernel, _ = train(Classifier(network(num_heads=2), 0.01))
-    np.testing.assert_array_equal(kernel, other_kernel)
-    np.testing.assert_allclose(kernel, sgd(0.01)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_two_replicas_learn_as_one():

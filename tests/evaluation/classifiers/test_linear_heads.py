@@ -6,11 +6,15 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.backbones import build_backbone
+from npid_tf.distribution.strategies import build_strategy
 from npid_tf.encoders.encoder import build_encoder
+from npid_tf.evaluation.classifiers.classifier import train_classifier, with_labels
 from npid_tf.evaluation.classifiers.linear_heads import (
     PRESETS,
+    Heads,
     build_heads,
     get_preset,
+    losses_of_heads,
     scaled_epochs,
 )
 
@@ -55,3 +59,63 @@ def test_nothing_but_the_heads_is_trained_even_in_training():
     assert all(g is not None for g in tape.gradient(loss, network.trainable_variables))
     for variable, value in zip(encoder.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+
+
+IMAGES = np.random.default_rng(1).integers(0, 256, [12, 1, 1, 3], np.uint8)
+LABELS = np.random.default_rng(2).integers(0, 3, 12)
+
+
+def trained_heads(num_heads, batch_size=6, learning_rate=0.1):
+    """Kernels of heads on the pixels themselves, [3, 3] each."""
+    images = keras.Input([1, 1, 3])
+    heads = [
+        keras.layers.Dense(
+            3,
+            kernel_initializer="zeros",
+            kernel_regularizer=keras.regularizers.L2(0.01 / 2),
+            bias_regularizer=keras.regularizers.L2(0.01 / 2),
+        )(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
+        for _ in range(num_heads)
+    ]
+    network = Heads(images, tuple(heads))
+    batches = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(12)))
+    batches = batches.batch(batch_size).repeat()
+    train_classifier(
+        network, with_labels(batches, LABELS, num_heads), 12 // batch_size, 4,
+        learning_rate, (2,), 0.2, True, **losses_of_heads(num_heads, batch_size),
+    )  # fmt: skip
+    return [v.numpy() for v in network.trainable_variables if v.name == "kernel"]
+
+
+def sgd(batch_size=6):
+    """That kernel by SGD in float64."""
+    x = np.c_[IMAGES.reshape(12, 3) / 255.0, np.ones(12)]
+    weights, velocity = np.zeros([4, 3]), np.zeros([4, 3])
+    steps = 12 // batch_size
+    for step in range(4 * steps):
+        rate = 0.1 * (0.2 if step >= 2 * steps else 1.0)
+        some = slice(step % steps * batch_size, (step % steps + 1) * batch_size)
+        scores = np.exp(x[some] @ weights)
+        residual = scores / scores.sum(axis=1, keepdims=True) - np.eye(3)[LABELS[some]]
+        gradient = x[some].T @ residual / batch_size + 0.01 * weights
+        velocity = 0.9 * velocity - rate * gradient
+        weights += 0.9 * velocity - rate * gradient
+    return weights[:-1]
+
+
+def test_heads_together_learn_as_each_alone():
+    kernel, other = trained_heads(2)
+    np.testing.assert_array_equal(kernel, other)
+    np.testing.assert_allclose(kernel, trained_heads(1)[0], rtol=1e-5)
+    np.testing.assert_allclose(kernel, sgd(), rtol=1e-4, atol=1e-5)
+
+
+def test_replicas_with_batches_of_different_sizes_learn_as_one():
+    with build_strategy("mirrored").scope():
+        (kernel,) = trained_heads(1, batch_size=3)
+    np.testing.assert_allclose(kernel, sgd(batch_size=3), rtol=1e-4, atol=1e-5)
+
+
+def test_heads_that_diverge_are_told():
+    with pytest.raises(ValueError, match="training diverged"):
+        trained_heads(1, learning_rate=1e38)
