@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from npid_tf.runs import data
 from npid_tf.search.milvus.collection import write_collection
 from npid_tf.server.index_source import LocalIndexSource, MilvusIndexSource
 from npid_tf.server.limits import RequestError
