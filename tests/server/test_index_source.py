@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from npid_tf.runs import data
 from npid_tf.search.milvus.collection import write_collection
 from npid_tf.server.index_source import LocalIndexSource, MilvusIndexSource
 from npid_tf.server.limits import RequestError
@@ -24,7 +25,7 @@ def test_the_own_index_opens_again_when_another_took_its_place(
     trained_workdir, export_dir
 ):
     own = LocalIndexSource(
-        str(export_dir), lambda described: data.build_source(trained_workdir)
+        str(export_dir), lambda _: data.build_source(trained_workdir)
     )
     before, first = own.identity(), own.open(None)
     assert own.identity() == before
