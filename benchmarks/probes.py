@@ -94,7 +94,7 @@ def knn_rows(config, source, eval_source):
             vectors[name],
             source.labels,
             [k],
-            temperature,
+            temperature=temperature,
         )
         seconds = time.perf_counter() - start
         setting = f"k = {k}, temperature {temperature:g}"

@@ -91,7 +91,7 @@ def make_model(loss, width, half, arguments):
     half: with layers of mixed bfloat16, and a bank of bfloat16.
     """
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if half else "float32")
-    backbone = npid_tf.build_backbone("resnet18_cifar", IMAGE_SIZE, width)
+    backbone = npid_tf.build_backbone("resnet18_cifar", IMAGE_SIZE, width=width)
     encoder = npid_tf.build_encoder(backbone, DIM)
     keras.mixed_precision.set_global_policy("float32")
     if loss == "exact softmax":

@@ -30,7 +30,7 @@ BACKBONES: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def build_backbone(name: str, image_size: int, width: int = 64) -> keras.Model:
+def build_backbone(name: str, image_size: int, *, width: int = 64) -> keras.Model:
     """The backbone called `name`, with fresh weights, for images of one size.
 
     Args:

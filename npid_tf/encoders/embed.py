@@ -17,6 +17,7 @@ def embed(
     model: Callable,
     dataset: tf.data.Dataset,
     num_instances: int,
+    *,
     training: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, ...]:
     """What `model` gives for every image, row i that of index i.

@@ -17,6 +17,7 @@ STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 def build_encoder(
     backbone: keras.Model,
     embedding_dim: int = 128,
+    *,
     head: str = "linear",
     batch_norm_before_l2: bool = False,
     normalize: bool = True,

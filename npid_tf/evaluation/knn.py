@@ -26,6 +26,7 @@ def knn_accuracy(
     vectors: ArrayLike | Iterable[np.ndarray],
     labels: ArrayLike | None,
     k_values: Sequence[int] = (200,),
+    *,
     temperature: float = 0.1,
 ) -> dict[int, dict[str, float]]:
     """Accuracy of weighted kNN for several k, from one search.

@@ -100,7 +100,7 @@ def _view_dataset(config, source, batch_size, num_views):
     """Views of all images, numbered: all first views, all second views, ..."""
     dataset = make_train_dataset(
         source,
-        build_augmentation(config.augmentation, config.jitter),
+        build_augmentation(config.augmentation, jitter=config.jitter),
         config.image_size,
         batch_size,
         config.seed,

@@ -95,7 +95,7 @@ def evaluate_knn(config, flags):
             unit(vectors),
             source.labels,
             k_values,
-            temperature,
+            temperature=temperature,
         )
         for k, accuracy in accuracies.items():
             rows.append(

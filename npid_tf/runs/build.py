@@ -29,10 +29,10 @@ def build_fresh_encoder(config):
     """The encoder with the weights that training starts from."""
     keras.utils.set_random_seed(config.seed)
     return build_encoder(
-        build_backbone(config.backbone, config.image_size, config.width),
+        build_backbone(config.backbone, config.image_size, width=config.width),
         config.embedding_dim,
-        config.head,
-        config.head_batch_norm,
+        head=config.head,
+        batch_norm_before_l2=config.head_batch_norm,
     )
 
 

@@ -102,7 +102,7 @@ def _with_settings(config, weights):
 
 def _num_features(config):
     return build.build_backbone(
-        config.backbone, config.image_size, config.width
+        config.backbone, config.image_size, width=config.width
     ).output.shape[-1]
 
 

@@ -68,7 +68,7 @@ def build_train_dataset(config, source, position, strategy):
     def make(**part_of_worker):
         return make_train_dataset(
             source,
-            build_augmentation(config.augmentation, config.jitter),
+            build_augmentation(config.augmentation, jitter=config.jitter),
             config.image_size,
             config.batch_size,
             config.seed,

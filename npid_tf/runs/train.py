@@ -153,9 +153,9 @@ def knn_callbacks(config, source, eval_source):
             data.build_eval_dataset(config, eval_source),
             eval_source.labels,
             source.labels,
-            max(config.k),
-            config.knn_temperature,
-            config.knn_epochs,
+            k=max(config.k),
+            temperature=config.knn_temperature,
+            every=config.knn_epochs,
         )
     ]
 

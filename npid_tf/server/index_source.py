@@ -55,7 +55,7 @@ class LocalIndexSource:
         if before is not None:
             before.index.close()  # Its folder opens once.
         try:
-            index = LiveIndex(self._directory, self._read_only)
+            index = LiveIndex(self._directory, read_only=self._read_only)
         except InUseError as error:
             print(f"Searching, but taking no changes: {error}", flush=True)
             index = LiveIndex(self._directory, read_only=True)

@@ -69,6 +69,7 @@ class KNNEvaluation(keras.callbacks.Callback):
         dataset: tf.data.Dataset,
         labels: ArrayLike,
         train_labels: ArrayLike,
+        *,
         k: int = 200,
         temperature: float = 0.1,
         every: int = 1,
@@ -90,7 +91,7 @@ class KNNEvaluation(keras.callbacks.Callback):
             self.model.bank.blocks(),
             self.train_labels,
             (self.k,),
-            self.temperature,
+            temperature=self.temperature,
         )
         logs["knn_top1"] = accuracy[self.k]["top1"]
 

@@ -12,6 +12,7 @@ def initialize_by_forward_pass(
     bank: keras.layers.Layer,
     encoder: keras.Model,
     dataset: tf.data.Dataset,
+    *,
     centred: bool = False,
 ) -> None:
     """Row i becomes the untrained encoder's embedding of image i.

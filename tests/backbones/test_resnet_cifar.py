@@ -8,7 +8,7 @@ from npid_tf import build_backbone
 
 @pytest.mark.parametrize(("image_size", "width"), [(32, 64), (16, 8)])
 def test_stages_keep_the_image_size_at_first(image_size, width):
-    backbone = build_backbone("resnet18_cifar", image_size, width)
+    backbone = build_backbone("resnet18_cifar", image_size, width=width)
     for number, (divisor, factor) in enumerate(
         [(1, 1), (1, 1), (2, 2), (4, 4), (8, 8)], start=1
     ):

@@ -56,7 +56,9 @@ def test_the_update_is_the_package_s(batch):
 
 
 def test_the_encoders_have_as_many_weights():
-    encoder = npid_tf.build_encoder(npid_tf.build_backbone("resnet18_cifar", 32, 4), 8)
+    encoder = npid_tf.build_encoder(
+        npid_tf.build_backbone("resnet18_cifar", 32, width=4), 8
+    )
     ours = sum(int(np.prod(w.shape)) for w in encoder.trainable_variables)
     theirs = sum(p.numel() for p in lemniscate.Encoder(4, 8).parameters())
     assert ours == theirs

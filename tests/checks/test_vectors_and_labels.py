@@ -77,8 +77,10 @@ def test_large_ids_are_classes_like_any_others():
 
 def test_rows_without_a_label_leave_the_accuracy_to_the_others():
     labels = np.where(np.arange(60) < 30, LABELS, -1)
-    found = knn_accuracy(VECTORS, LABELS, VECTORS, labels, (60,), 0.02)
-    expected = knn_accuracy(VECTORS, LABELS, VECTORS[:30], LABELS[:30], (30,), 0.02)
+    found = knn_accuracy(VECTORS, LABELS, VECTORS, labels, (60,), temperature=0.02)
+    expected = knn_accuracy(
+        VECTORS, LABELS, VECTORS[:30], LABELS[:30], (30,), temperature=0.02
+    )
     assert found[60] == expected[30]
 
 

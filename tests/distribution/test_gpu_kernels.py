@@ -81,7 +81,10 @@ def test_convolutions_and_optimizers_run_on_a_gpu(precision, optimizer):
     x = keras.layers.Conv2D(4, 3, strides=2)(x)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
     encoder = build_encoder(
-        keras.Model(images, keras.layers.MaxPooling2D()(x)), DIM, "mlp", True
+        keras.Model(images, keras.layers.MaxPooling2D()(x)),
+        DIM,
+        head="mlp",
+        batch_norm_before_l2=True,
     )
     loss = build_loss("nonparametric_softmax", N, 0.07)
     bank = MemoryBank(N, DIM)

@@ -27,7 +27,9 @@ def conv_backbone():
 @pytest.mark.parametrize("head", ["linear", "mlp"])
 @pytest.mark.parametrize("head_batch_norm", [True, False])
 def test_embeddings_are_unit_vectors_of_any_images(head, head_batch_norm):
-    encoder = build_encoder(conv_backbone(), 5, head, head_batch_norm)
+    encoder = build_encoder(
+        conv_backbone(), 5, head=head, batch_norm_before_l2=head_batch_norm
+    )
     for images in (IMAGES, IMAGES.astype("float32")):
         embeddings = encoder(images, training=True)
         assert embeddings.shape == (4, 5)
@@ -71,13 +73,13 @@ def test_mlp_head_has_a_hidden_layer_as_wide_as_the_features():
 
 
 def test_without_a_head_the_features_are_the_embedding():
-    features, embeddings = with_features(build_encoder(conv_backbone(), 7, "none"))(
-        IMAGES
-    )
+    features, embeddings = with_features(
+        build_encoder(conv_backbone(), 7, head="none")
+    )(IMAGES)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(embeddings, features / norms, atol=1e-6)
     with pytest.raises(ValueError, match=r"must be the number of features, 7\. .*: 5"):
-        build_encoder(conv_backbone(), 5, "none")
+        build_encoder(conv_backbone(), 5, head="none")
 
 
 def test_with_features_shares_the_weights():

@@ -95,5 +95,5 @@ def test_votes_are_those_of_the_knn_accuracy():
     labels, query_labels = np.arange(60) % 4, np.arange(300) % 4
     similarities, neighbors = nearest(queries, rows, 7)
     voted = vote(similarities, neighbors, labels, temperature=0.1)
-    expected = knn_accuracy(queries, query_labels, rows, labels, (7,), 0.1)
+    expected = knn_accuracy(queries, query_labels, rows, labels, (7,), temperature=0.1)
     assert np.mean(voted == query_labels) == pytest.approx(expected[7]["top1"])

@@ -54,7 +54,12 @@ def test_the_paper_s_preset_votes_with_200_rows_of_the_bank(config):
     model = build.load_trained(config, source)
     queries = embed(model.encoder, data.build_eval_dataset(config, eval_source), 60)
     expected = knn_accuracy(
-        queries, eval_source.labels, model.bank.numpy(), source.labels, (200,), 0.07
+        queries,
+        eval_source.labels,
+        model.bank.numpy(),
+        source.labels,
+        (200,),
+        temperature=0.07,
     )
     rows = evaluate_knn(config, KnnFlags(knn_preset="paper"))
     assert rows == [
@@ -79,7 +84,8 @@ def test_mmselfsup_s_preset_votes_with_the_backbone_s_features(config):
 
     expected = knn_accuracy(
         *(features(eval_source), eval_source.labels, features(source), source.labels),
-        *((10, 20, 100, 200), 0.07),
+        (10, 20, 100, 200),
+        temperature=0.07,
     )
     rows = evaluate_knn(config, KnnFlags(knn_preset="mmselfsup"))
     assert [(row["feature"], row["k"], row["temperature"]) for row in rows] == [

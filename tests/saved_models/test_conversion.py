@@ -18,7 +18,12 @@ SIZE = 16
 def exported_encoder(tmp_path_factory):
     """The folder of a SavedModel, images and their embeddings by Keras."""
     keras.utils.set_random_seed(0)
-    encoder = build_encoder(build_backbone("resnet18_cifar", SIZE, 4), 8, "mlp", True)
+    encoder = build_encoder(
+        build_backbone("resnet18_cifar", SIZE, width=4),
+        8,
+        head="mlp",
+        batch_norm_before_l2=True,
+    )
     embedder = Embedder(encoder, SIZE, 1.0)
     directory = str(tmp_path_factory.mktemp("export") / "encoder")
     save_model(

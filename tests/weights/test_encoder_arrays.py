@@ -19,7 +19,7 @@ RECORDED = pathlib.Path(__file__).parent / "recorded" / "features.npz"
 
 
 def encoder_of(name, size, width=64, **head):
-    backbone = build_backbone(name, size, width)
+    backbone = build_backbone(name, size, width=width)
     head = head or {"head": "none", "embedding_dim": backbone.output.shape[-1]}
     return build_encoder(backbone, **head)
 

@@ -92,7 +92,7 @@ class Recipe:
         return tf.cast(tf.transpose(planes, [0, 2, 3, 1]) + 0.5, tf.uint8)
 
 
-def build_augmentation(name: str, jitter: str = "hsv") -> Recipe:
+def build_augmentation(name: str, *, jitter: str = "hsv") -> Recipe:
     """The `Recipe` called `name`: views of images as a function of random draws.
 
     npid: Wu et al.'s for ImageNet; npid_cifar: their code's for CIFAR (jitter before

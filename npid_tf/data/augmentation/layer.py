@@ -58,7 +58,7 @@ class Augmentation(keras.layers.Layer):
         self.image_size = whole_number("image_size", image_size, 1)
         if seed is not None:
             whole_number("seed", seed, 0)
-        self._augmentation = build_augmentation(recipe, jitter)
+        self._augmentation = build_augmentation(recipe, jitter=jitter)
         self._seeds = keras.random.SeedGenerator(seed)
         self.built = True
 

@@ -80,7 +80,7 @@ class LiveIndex:
     why_down = None
     has_order = True
 
-    def __init__(self, directory: str | os.PathLike, read_only: bool = False):
+    def __init__(self, directory: str | os.PathLike, *, read_only: bool = False):
         self._writing = threading.Lock()
         self._compacting = threading.Lock()
         self._compactor = threading.Thread()  # None is running.
