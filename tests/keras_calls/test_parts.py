@@ -207,3 +207,37 @@ def test_a_config_can_be_used_twice(make):
     first, second = cls.from_config(config), cls.from_config(config)
     assert config == kept
     assert first.get_config().keys() == second.get_config().keys() == kept.keys()
+
+
+LAYERS = {
+    "memory_bank": lambda **given: MemoryBank(N, DIM, **given),
+    "sharded_memory_bank": lambda **given: ShardedMemoryBank(N, DIM, **given),
+    "learned_rows": lambda **given: LearnedRows(N, DIM, **given),
+    "recent_rows": lambda **given: RecentRows(N, DIM, 4, **given),
+    "nce": lambda **given: NCE(SharedNegatives(N, 4), **given),
+    "sampled_softmax": lambda **given: SampledSoftmax(SharedNegatives(N, 4), **given),
+    "nonparametric_softmax": NonparametricSoftmax,
+    "instance_cross_entropy": InstanceCrossEntropy,
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_take_the_arguments_of_keras(name):
+    first, second = LAYERS[name](), LAYERS[name]()
+    assert first.name != second.name and first.name.startswith(name)
+    assert LAYERS[name](name="mine", dtype="float32").name == "mine"
+    config = LAYERS[name](name="mine").get_config()
+    assert type(first).from_config(config).get_config() == config
+    with pytest.raises(ValueError, match=r"`dtype` must be float32\. Received: 'float1"):
+        LAYERS[name](dtype="float16")
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    assert LAYERS[name]().compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("make", [MemoryBank, ShardedMemoryBank])
+def test_a_config_of_before_placements_makes_the_same_bank(make):
+    before = {"num_instances": N, "embedding_dim": DIM, "momentum": 0.5, "seed": 3}
+    before |= {"initializer": "uniform", "row_dtype": "float32", "name": "memory_bank"}
+    bank = make.from_config(before)
+    expected = "sharded" if make is ShardedMemoryBank else "replicated"
+    assert (bank.placement, bank.seed, bank.name) == (expected, 3, "memory_bank")
