@@ -3,7 +3,7 @@
 manifest.json holds the size and the SHA-256 of every other file of the folder, and its
 own: {"format", "npid_tf", "files": {NAME: {"size", "sha256"}}, "sha256"}. Checking
 them reads all of it once, about a second for each GB on one core. Checkpoints of
-before formats have no manifest, see `unsigned_checkpoints.py`.
+before formats have no manifest, see `unsigned.py`.
 """
 
 import errno
@@ -15,12 +15,12 @@ import shutil
 from npid_tf.banks.files import list_rows
 from npid_tf.checkpoints.unsigned import check_unsigned
 from npid_tf.errors import FileError
+from npid_tf.files.checksums import sha256_of
 from npid_tf.files.formats import check_format, stamp
 from npid_tf.files.whole_files import sync_folder
 
 MANIFEST, STATE = "manifest.json", "state.json"
 DAMAGED = ".damaged"
-BYTES_AT_ONCE = 1 << 20
 # What a damaged disk or folder says. No right to read, or no memory, is no damage.
 _OF_DAMAGE = (errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
@@ -45,7 +45,7 @@ def _names(directory, is_wanted):
 def write_manifest(path):
     """Writes the manifest of the files that are in the folder `path`."""
     files = {
-        name: {"size": os.path.getsize(file), "sha256": _digest(file)}
+        name: {"size": os.path.getsize(file), "sha256": sha256_of(file)}
         for name in sorted(os.listdir(path))
         for file in [os.path.join(path, name)]
     }
@@ -57,14 +57,6 @@ def write_manifest(path):
 
 def _text(record):
     return json.dumps(record, indent=1)
-
-
-def _digest(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BYTES_AT_ONCE):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _digest_of_record(record):
@@ -126,7 +118,7 @@ def _in_words(check, path):
 def _check(path):
     files = _check_sizes(path)
     for name, saved in files.items():
-        if _digest(os.path.join(path, name)) != saved["sha256"]:
+        if sha256_of(os.path.join(path, name)) != saved["sha256"]:
             raise FileError(f"{os.path.join(path, name)} is not as it was written.")
     state = read_state(path)
     rows_files = list_rows(path, _num_instances(path, state))

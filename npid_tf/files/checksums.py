@@ -1,5 +1,6 @@
 """Checksums of the files of an artifact, and errors that name the damaged file."""
 
+import hashlib
 import json
 import os
 import zlib
@@ -30,6 +31,17 @@ def parse_json(text, path, remedy):
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path} is damaged: not JSON ({error}). {remedy}") from error
+
+
+def sha256_of(path, size=None):
+    """The SHA-256 of a file, or of its first `size` bytes, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    left = os.path.getsize(path) if size is None else size
+    with open(path, "rb") as file:
+        while left > 0 and (block := file.read(min(left, READ_AT_ONCE))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
 
 
 def sums_of(directory):
