@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from tests.test_imports import ROOMS
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 # CHANGELOG.md also names what is no more.
 DOCUMENTS = [
@@ -79,3 +81,8 @@ def test_what_does_not_exist_is_found():
     ]
     assert resolves("npid_tf.client.Client") and resolves("npid_tf.losses")
     assert not resolves("npid_tf.losses.typo") and not resolves("npid_tf.typo")
+
+
+def test_the_design_lists_every_room_in_its_order():
+    text = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE) == ROOMS

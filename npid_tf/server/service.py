@@ -23,7 +23,7 @@ class Service:
 
     Args:
         export_dir: as `npid_tf.export` wrote it.
-        index: OwnIndex or IndexInMilvus.
+        index: LocalIndexSource or MilvusIndexSource.
         limits: Limits.
         metrics: Metrics.
         max_batch_size: images that one call of a model answers.

@@ -107,10 +107,10 @@ def evaluate_diagnostics(config, flags):
             eval_source = without_classes(eval_source)
     run = embed_run(config, source, eval_source, NUM_VIEWED, num_views=2)
     vectors = run.train["refreshed embeddings"]
-    training, held_out = look_at_training(config, flags, vectors), None
+    training, held_out = analyze_training(config, flags, vectors), None
     if eval_source is not None:
         queries = run.held_out["refreshed embeddings"]
-        held_out = look_at_held_out(flags, source, eval_source, vectors, queries)
+        held_out = analyze_held_out(flags, source, eval_source, vectors, queries)
     views = np.split(run.views["refreshed embeddings"], 2)
     rows = measure(config, flags, training, views, held_out, eval_source)
     directory = os.path.join(config.workdir, "evaluation", "report")
@@ -135,7 +135,7 @@ def evaluate_diagnostics(config, flags):
     return rows
 
 
-def look_at_training(config, flags, vectors):
+def analyze_training(config, flags, vectors):
     """`Training` of embeddings float32 [num_instances, dim]."""
     sample = sample_images(len(vectors), flags.max_images, config.seed)
     k = min(NUM_NEIGHBORS, len(sample) - 1)
@@ -150,7 +150,7 @@ def look_at_training(config, flags, vectors):
     )
 
 
-def look_at_held_out(flags, source, eval_source, vectors, queries):
+def analyze_held_out(flags, source, eval_source, vectors, queries):
     """`HeldOut` of the embeddings of eval_source, `queries`, and of source."""
     num_voting = min(max(flags.k), len(vectors))
     k = min(NUM_NEIGHBORS, len(vectors))

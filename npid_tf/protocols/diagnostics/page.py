@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from npid_tf.evaluation.confusions import worst_classes
-from npid_tf.protocols.diagnostics.thumbnails import Shown, class_name
+from npid_tf.protocols.diagnostics.thumbnails import Gallery, class_name
 from npid_tf.protocols.embeddings import sample_images
 from npid_tf.reports.html import (
     image_row,
@@ -55,15 +55,15 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
     hubs = np.argsort(-training.occurrences, kind="stable")[:NUM_HUBS]
     needed = [neighbors, *duplicates[:2], training.sample[hubs]]
     if held_out is None:
-        train = Shown(config, source, "training image", [*needed, asked])
+        train = Gallery(config, source, "training image", [*needed, asked])
         queries, leaks = (
             train,
             [paragraph("Left out: there are no images to classify.")],
         )
     else:
         pairs = [part[:NUM_PAIRS] for part in held_out.leaks]
-        train = Shown(config, source, "training image", [*needed, pairs[1]])
-        queries = Shown(config, eval_source, "image to classify", [asked, pairs[0]])
+        train = Gallery(config, source, "training image", [*needed, pairs[1]])
+        queries = Gallery(config, eval_source, "image to classify", [asked, pairs[0]])
         leaks = _pairs(pairs, queries, train)
     sections = {
         "Measures": [

@@ -27,7 +27,7 @@ def _shrink(images, side):
     return tf.saturate_cast(tf.round(small), tf.uint8).numpy()
 
 
-class Shown:
+class Gallery:
     """Images of a source that a page shows, each with a caption.
 
     name: what one of them is called, as in "training image"; indices: list of arrays.

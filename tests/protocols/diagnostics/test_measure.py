@@ -15,8 +15,8 @@ from npid_tf.evaluation.alignment import alignment, uniformity
 from npid_tf.evaluation.neighborhood import hubness
 from npid_tf.protocols.diagnostics.measure import (
     DiagnosticsFlags,
-    look_at_held_out,
-    look_at_training,
+    analyze_held_out,
+    analyze_training,
     measure,
 )
 from npid_tf.reports import html
@@ -76,8 +76,8 @@ def planted(config):
     queries[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * queries[:7]
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     source, eval_source = source_of(np.arange(30) % 3), source_of(np.arange(20) % 3)
-    training = look_at_training(config, flags, train)
-    held_out = look_at_held_out(flags, source, eval_source, train, queries)
+    training = analyze_training(config, flags, train)
+    held_out = analyze_held_out(flags, source, eval_source, train, queries)
     views = train, unit_rows(30, 64, seed=2)
     rows = measure(config, flags, training, views, held_out, eval_source)
     return {row["measure"]: row["value"] for row in rows}, training, held_out, views
@@ -109,9 +109,9 @@ def test_without_labels_there_are_leaks_but_no_classes(config):
     train, queries = unit_rows(30, 64), unit_rows(20, 64, seed=1)
     source = source_of(np.arange(30))
     eval_source = from_arrays(np.zeros([20, 2, 2, 3], np.uint8))
-    held_out = look_at_held_out(FLAGS, source, eval_source, train, queries)
+    held_out = analyze_held_out(FLAGS, source, eval_source, train, queries)
     assert held_out.predicted is None
-    training = look_at_training(config, FLAGS, train)
+    training = analyze_training(config, FLAGS, train)
     rows = measure(config, FLAGS, training, (train, train), held_out, eval_source)
     assert rows[-1]["measure"] == "possible leaks"
     rows = measure(config, FLAGS, training, (train, train), None, None)
@@ -120,7 +120,7 @@ def test_without_labels_there_are_leaks_but_no_classes(config):
 
 def test_of_many_images_a_sample_is_looked_at_under_its_own_indices(config):
     vectors = unit_rows(40, 64)
-    training = look_at_training(
+    training = analyze_training(
         config, dataclasses.replace(FLAGS, max_images=12), vectors
     )
     assert len(training.sample) == 12

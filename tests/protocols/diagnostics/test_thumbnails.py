@@ -5,7 +5,7 @@ import pytest
 
 from npid_tf.data.sources.arrays import from_arrays
 from npid_tf.data.sources.source import RandomAccess
-from npid_tf.protocols.diagnostics.thumbnails import Shown, read_thumbnails
+from npid_tf.protocols.diagnostics.thumbnails import Gallery, read_thumbnails
 from npid_tf.runs.train_flags import TrainFlags
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -27,7 +27,7 @@ def test_a_large_image_is_made_smaller():
 
 def test_a_caption_names_class_and_number_and_the_note():
     source = from_arrays(IMAGES, np.arange(6) % 2, class_names=("cat", "dog"))
-    shown = Shown(CONFIG, source, "training image", [np.array([[3], [2]]), [5]])
+    shown = Gallery(CONFIG, source, "training image", [np.array([[3], [2]]), [5]])
     caption, image, alt, kind = shown.figure(3, "right 0.9", "right")
     assert (caption, alt, kind) == (
         "right 0.9 dog, training image 3",
@@ -44,7 +44,7 @@ def test_files_have_their_paths_and_unnamed_classes_their_numbers(labels):
     source = RandomAccess(
         *(arrays.read, 6, {}, labels), paths=list("abcdef"), image_shape=(8, 8)
     )
-    shown = Shown(CONFIG, source, "training image", [[1]])
+    shown = Gallery(CONFIG, source, "training image", [[1]])
     expected = "b" if labels is None else "1, b"
     assert shown.figure(1)[0] == expected
     assert shown.label(1) == (None if labels is None else 1)
