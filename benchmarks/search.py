@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import measure
 from augmented_views import load_or_embed
 from npid_tf.search import tuning
-from npid_tf.search.builder import build_index
+from npid_tf.search.builder import build_scann_index
 from npid_tf.search.scann_index import load_index
 from search_contenders import contenders
 
@@ -41,7 +41,7 @@ def build_ours(vectors, queries, recall, dtype):
     """Our index, tuned and through its files, and the settings, bytes and seconds."""
     start = time.perf_counter()
     ids = list(range(len(vectors)))
-    index = build_index(vectors, ids, None, K, recall, dtype, queries)
+    index = build_scann_index(vectors, ids, None, K, recall, dtype, queries)
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as directory:
         index.save(directory)

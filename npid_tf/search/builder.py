@@ -15,7 +15,7 @@ DIMENSIONS_PER_CODE = 4
 ANISOTROPY = 0.2
 
 
-def build_index(
+def build_scann_index(
     vectors, ids, labels, k, recall, dtype="float32", queries=None, **description
 ):
     """Indexes the training images, searching no more than a recall demands.

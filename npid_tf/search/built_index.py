@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from npid_tf.checks.arguments import is_real, one_of, whole_number
 from npid_tf.errors import UserError
-from npid_tf.search.builder import DTYPES
-from npid_tf.search.builder import build_index as build_scann_index
+from npid_tf.search.builder import DTYPES, build_scann_index
 from npid_tf.search.changes import check_embeddings, make_upsert
 from npid_tf.search.exact import most_similar
 from npid_tf.search.neighbors import Neighbors

@@ -12,7 +12,7 @@ class ScannIndex:
     """Finds the training images most similar to unit embeddings.
 
     A folder with ScaNN's own files, `ids.json` (paths or numbers, and labels) and
-    `manifest.json`. Made by `build_index` (builder.py), read by `load_index`.
+    `manifest.json`. Made by `build_scann_index` (builder.py), read by `load_index`.
     """
 
     def __init__(self, searcher, ids, labels, manifest):

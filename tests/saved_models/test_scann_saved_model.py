@@ -11,7 +11,7 @@ from npid_tf.saved_models.scann_saved_model import (
     check_dtype_of_ops,
 )
 from npid_tf.search import builder, tuning
-from npid_tf.search.builder import build_index
+from npid_tf.search.builder import build_scann_index
 from tests.support.vectors import unit_rows
 
 
@@ -41,7 +41,7 @@ def test_saved_and_loaded_it_finds_what_exact_search_finds(
     monkeypatch.setattr(builder, "TREE_ABOVE", 1000 * (kind != "tree"))
     vectors, queries = unit_rows(400), unit_rows(30, seed=1)
     labels = np.arange(400) % 3
-    index = build_index(vectors, list(range(400)), None, 5, 0.5, dtype)
+    index = build_scann_index(vectors, list(range(400)), None, 5, 0.5, dtype)
     assert index.manifest["settings"]["kind"] == kind
     if kind != "brute force":
         index.manifest["settings"] |= {"reordered": 400}

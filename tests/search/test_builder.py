@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npid_tf.search import builder
-from npid_tf.search.builder import build_index, check_dtype, choose_settings
+from npid_tf.search.builder import build_scann_index, check_dtype, choose_settings
 from npid_tf.search.nearest import nearest
 from npid_tf.search.scann_index import load_index
 from npid_tf.search.tuning import Trials
@@ -31,7 +31,7 @@ def small_quantized(monkeypatch):
 
 
 def build(recall, dtype="float32", queries=None, n=N, k=10):
-    return build_index(
+    return build_scann_index(
         unit_rows(n, DIM), list(range(n)), None, k, recall, dtype, queries
     )
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from npid_tf.search.builder import build_index
+from npid_tf.search.builder import build_scann_index
 from npid_tf.search.nearest import nearest
 from npid_tf.search.scann_index import load_index
 from tests.support.vectors import unit_rows
@@ -17,12 +17,12 @@ def scann():
 
 
 def small_index(n=30, k=3):
-    return build_index(unit_rows(n, 8), list(range(n)), None, k, 0.95)
+    return build_scann_index(unit_rows(n, 8), list(range(n)), None, k, 0.95)
 
 
 def test_brute_force_equals_exact_search(scann):
     vectors, queries = unit_rows(300, 8), unit_rows(20, 8, seed=1)
-    index = build_index(vectors, list(range(300)), None, 7, 1.0)
+    index = build_scann_index(vectors, list(range(300)), None, 7, 1.0)
     rows, similarities = index.search(queries, 7)
     expected_similarities, expected = nearest(queries, vectors, 7)
     np.testing.assert_array_equal(rows, expected)
@@ -36,7 +36,7 @@ PATHS = [f"images/{row}.png" for row in range(300)]
 @pytest.mark.parametrize("labels", [None, [str(row % 3) for row in range(300)]])
 def test_a_saved_index_gives_the_same_neighbors(scann, tmp_path, ids, labels):
     vectors, queries = unit_rows(300, 8), unit_rows(20, 8, seed=1)
-    index = build_index(vectors, ids, labels, 7, 0.95, encoder_hash="abc")
+    index = build_scann_index(vectors, ids, labels, 7, 0.95, encoder_hash="abc")
     index.save(str(tmp_path))
     loaded = load_index(str(tmp_path))
     for before, after in zip(
@@ -59,7 +59,7 @@ def test_what_a_search_does_not_find_is_marked(scann, monkeypatch):
     monkeypatch.setattr("npid_tf.search.builder.BRUTE_FORCE_UP_TO", 0)
     monkeypatch.setattr("npid_tf.search.builder.TREE_ABOVE", 0)
     vectors = unit_rows(2000, 8)
-    index = build_index(vectors, list(range(2000)), None, 5, 0.5)
+    index = build_scann_index(vectors, list(range(2000)), None, 5, 0.5)
     index.manifest["settings"]["leaves_to_search"] = 1  # Of 45.
     rows, similarities = index.search(vectors[:20], 1000)
     assert rows.shape == similarities.shape == (20, 1000)

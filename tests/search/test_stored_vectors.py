@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npid_tf.search import builder
-from npid_tf.search.builder import build_index
+from npid_tf.search.builder import build_scann_index
 from npid_tf.search.stored_vectors import StoredVectors
 from tests.support.vectors import unit_rows
 
@@ -24,7 +24,9 @@ def test_they_are_those_that_were_indexed(tmp_path, monkeypatch, kind, dtype, er
     if kind == "quantized":
         monkeypatch.setattr(builder, "BRUTE_FORCE_UP_TO", 0)
     vectors = unit_rows(400)
-    build_index(vectors, list(range(400)), None, 3, 0.3, dtype).save(str(tmp_path))
+    build_scann_index(vectors, list(range(400)), None, 3, 0.3, dtype).save(
+        str(tmp_path)
+    )
     stored = StoredVectors(str(tmp_path), 8)
     assert len(stored) == 400
     np.testing.assert_allclose(stored[:], vectors, atol=error)

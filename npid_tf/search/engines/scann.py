@@ -2,7 +2,7 @@
 
 import os
 
-from npid_tf.search.builder import build_index
+from npid_tf.search.builder import build_scann_index
 from npid_tf.search.engines.engine import Engine
 from npid_tf.search.live.reader import read_contents
 from npid_tf.search.scann_index import import_scann
@@ -13,7 +13,7 @@ def _check_write(uri):
 
 
 def _write(folder, uri, items, description):
-    index = build_index(
+    index = build_scann_index(
         items.vectors, items.ids, items.labels, items.k, items.recall, items.dtype,
         items.queries, **description,
     )  # fmt: skip

@@ -68,9 +68,9 @@ def build_segment(directory, vectors, ids, labels, like):
     description = {key: like[key] for key in ("encoder_hash", "data") if key in like}
     reason = _why_no_scann(len(ids))
     if reason is None:
-        from npid_tf.search.builder import build_index  # Needs TensorFlow.
+        from npid_tf.search.builder import build_scann_index  # Needs TensorFlow.
 
-        index = build_index(
+        index = build_scann_index(
             vectors,
             ids,
             labels,

@@ -42,7 +42,7 @@ def write_collection(uri, vectors, ids, labels, k, recall, queries=None, **descr
     and candidates as the recall takes. What exports left that were killed goes.
 
     Args:
-        vectors, ids, labels, k, recall, queries: as of `builder.build_index`.
+        vectors, ids, labels, k, recall, queries: as of `builder.build_scann_index`.
         **description: encoder_hash, and more keys of the manifest.
 
     Returns:

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from npid_tf.search.builder import build_index
+from npid_tf.search.builder import build_scann_index
 from npid_tf.search.live.segment import Segment, build_segment
 from tests.support.vectors import unit_rows
 
@@ -27,7 +27,7 @@ def without_scann(monkeypatch):
 def test_the_index_of_an_export_has_its_ids_as_text(tmp_path):
     pytest.importorskip("scann")
     labels = [str(row % 3) for row in range(50)]
-    index = build_index(unit_rows(50), list(range(50)), labels, 3, 0.9)
+    index = build_scann_index(unit_rows(50), list(range(50)), labels, 3, 0.9)
     index.save(str(tmp_path))
     segment = Segment(str(tmp_path))
     assert segment.ids == [str(row) for row in range(50)]
