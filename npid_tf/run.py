@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from npid_tf.checks.arguments import folder_path
 from npid_tf.command_line import recipes
 from npid_tf.command_line.given import Given, parse
 from npid_tf.errors import UserError
@@ -40,7 +41,7 @@ class Run:
     """
 
     def __init__(self, workdir: str | os.PathLike):
-        self.workdir = os.path.expanduser(os.fspath(workdir))
+        self.workdir = os.path.expanduser(folder_path("workdir", workdir))
 
     def __repr__(self) -> str:
         return f"Run({self.workdir!r})"

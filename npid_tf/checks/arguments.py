@@ -1,6 +1,7 @@
 """Checks of the numbers that constructors are given, in Keras's words."""
 
 import math
+import os
 
 import numpy as np
 
@@ -61,6 +62,13 @@ def one_of(name, value, known):
     if not isinstance(value, str) or value not in known:
         raise UserError(f"Unknown {name} {value!r}. Known: {', '.join(known)}.")
     return value
+
+
+def folder_path(name, value):
+    """The path of a folder as a str. Raises ValueError for what is no path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise UserError(f"`{name}` must be the path of a folder. Received: {value!r}.")
+    return os.fspath(value)
 
 
 def is_real(value):

@@ -51,7 +51,6 @@ def embed(
     >>> embed(build_encoder(backbone, embedding_dim=16), dataset, len(images)).shape
     (6, 16)
     """
-    _check(model, dataset)
     num_instances = whole_number("num_instances", num_instances, 1)
     rows: list[np.ndarray] = []
     for indices, outputs in embed_batches(model, dataset, num_instances, training):
@@ -84,6 +83,7 @@ def embed_batches(model, dataset, num_images, training=False):
 
     num_images: how many images the data set has; the last batch has its first again.
     """
+    _check(model, dataset)
     strategy = getattr(model, "distribute_strategy", tf.distribute.get_strategy())
     # Whole batches: none too small for all replicas, no shape that traces again.
     num_replicas = strategy.num_replicas_in_sync

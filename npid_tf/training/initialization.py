@@ -45,6 +45,10 @@ def initialize_by_forward_pass(
     >>> bank = MemoryBank(num_instances=6, embedding_dim=4)
     >>> initialize_by_forward_pass(bank, encoder, dataset)
     """
+    if not hasattr(bank, "assign"):
+        raise UserError(
+            f"`bank` must be a MemoryBank, or another bank. Received: {bank!r}."
+        )
     vectors = np.zeros([bank.num_instances, bank.embedding_dim], np.float32)
     is_missing = np.ones(bank.num_instances, bool)
     for indices, (embeddings,) in embed_batches(

@@ -8,6 +8,7 @@ import tensorflow as tf
 from npid_tf import MemoryBank, build_encoder, initialize_by_forward_pass
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.encoders.embed import BATCH_SIZE
+from npid_tf.errors import UserError
 
 
 def make_encoder():
@@ -54,3 +55,10 @@ def test_missing_indices_are_counted():
     dataset = tf.data.Dataset.from_tensor_slices((images, [0, 1, 2, 4, 5, 5])).batch(4)
     with pytest.raises(ValueError, match=r"every index once. Missing: 2 of 7"):
         initialize_by_forward_pass(MemoryBank(7, 5), make_encoder(), dataset)
+
+
+def test_what_is_no_bank_or_data_set_is_refused_in_words():
+    with pytest.raises(UserError, match="`bank` must be a MemoryBank"):
+        initialize_by_forward_pass(None, make_encoder(), None)
+    with pytest.raises(UserError, match=r"`dataset` must be a tf.data.Dataset"):
+        initialize_by_forward_pass(MemoryBank(7, 5), make_encoder(), None)

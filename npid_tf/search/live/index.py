@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from npid_tf.checks.arguments import whole_number
+from npid_tf.checks.arguments import folder_path, whole_number
 from npid_tf.errors import FileError, UserError
 from npid_tf.search import changes
 from npid_tf.search.live.carry_over import changes_since_segment, write_changed
@@ -85,7 +85,7 @@ class LiveIndex:
         self._compacting = threading.Lock()
         self._compactor = threading.Thread()  # None is running.
         self._compaction_error = None
-        self._index_dir = os.fspath(directory)
+        self._index_dir = folder_path("directory", directory)
         # A log and a lock where it may be changed, a reader where it may not.
         self._lock_file: int | None = None
         self._log: Any = None

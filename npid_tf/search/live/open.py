@@ -2,7 +2,7 @@
 
 import os
 
-from npid_tf.errors import UserError
+from npid_tf.checks.arguments import folder_path
 from npid_tf.files.folder_swap import standing
 from npid_tf.search.index_files import MANIFEST
 from npid_tf.search.live.index import LiveIndex
@@ -36,12 +36,7 @@ def load_index(path: str | os.PathLike) -> LiveIndex:
     >>> ids
     [['blue.jpg', 'green.jpg']]
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise UserError(
-            "`path` must be that of a folder, as EXPORT/index. Received: "
-            f"{type(path).__name__}."
-        )
-    path = os.fspath(path)
+    path = folder_path("path", path)
     inner = os.path.join(path, "index")
     if os.path.isdir(standing(inner)) and not os.path.exists(
         os.path.join(path, MANIFEST)

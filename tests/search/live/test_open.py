@@ -35,5 +35,5 @@ def test_it_writes_nothing_and_follows_a_writer(make_index):
 def test_what_is_no_index_is_refused_in_words(tmp_path):
     with pytest.raises(UserError, match="No index in"):
         load_index(tmp_path)
-    with pytest.raises(UserError, match=r"`path` must be that of a folder.*: int"):
+    with pytest.raises(UserError, match=r"`path` must be the path of a folder.*: 3"):
         load_index(3)
