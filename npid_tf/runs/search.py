@@ -85,7 +85,7 @@ def search(export_dir, image_paths, k, engine="scann", uri=None):
 def _how(stats, exact):
     if stats["engine"] == "exact":
         return f"Searched exactly, without ScaNN: {stats['why_exact']}"
-    engine = {"scann": "ScaNN", "milvus": "Milvus"}[stats["engine"]]
+    engine = ENGINES[stats["engine"]].title
     if exact:
         return f"Searched with {engine}, every item compared."
     recall = stats["recall"]

@@ -27,6 +27,7 @@ class Engine(typing.NamedTuple):
     """One way to keep and search the items of an export.
 
     name: of `--engine`.
+    title: what people call it.
     needs_uri: whether it is at a --uri.
     check_write: (uri) -> None. Raises ValueError where something is missing that
         `write` needs, before anything is computed.
@@ -38,6 +39,7 @@ class Engine(typing.NamedTuple):
     """
 
     name: str
+    title: str
     needs_uri: bool
     check_write: Callable
     write: Callable

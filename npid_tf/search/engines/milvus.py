@@ -31,4 +31,4 @@ def _tell(manifest, uri):
     return f"in Milvus at {uri} ({manifest['settings']['kind']}"
 
 
-ENGINE = Engine("milvus", True, _check_write, _write, _open, _tell)
+ENGINE = Engine("milvus", "Milvus", True, _check_write, _write, _open, _tell)

@@ -32,4 +32,4 @@ def _tell(manifest, uri):
     return f"({settings['kind']}, {settings['dtype']}, {size:,.1f} MB"
 
 
-ENGINE = Engine("scann", False, _check_write, _write, _open, _tell)
+ENGINE = Engine("scann", "ScaNN", False, _check_write, _write, _open, _tell)
