@@ -26,8 +26,8 @@ def main(given):
         raise UserError("`export_dir` is required. Pass --export_dir=DIR.")
     if flags.engine != "scann":
         raise UserError(
-            "This changes the index in the folder of an export. Change the one in "
-            f"Milvus through the server. Received: --engine={flags.engine}."
+            "This changes the index in the folder of an export. Change the one of "
+            f"another engine through the server. Received: --engine={flags.engine}."
         )
     if command in ("add", "remove") and not names:
         raise UserError(f"`{command}` needs files. Pass them after the flags.")

@@ -167,6 +167,6 @@ def _expanded(value):
         return None
     value = os.fspath(value)
     kind, _, path = value.partition(":")
-    if kind in ("folder", "npz") and path:
+    if path.startswith("~"):  # KIND:PATH; a scheme, as http:, is followed by slashes.
         return f"{kind}:{os.path.expanduser(path)}"
     return os.path.expanduser(value)

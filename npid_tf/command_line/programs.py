@@ -1,4 +1,5 @@
-"""The programs, and where each has its flags. A new program is a line here.
+"""The programs, and where each has its flags. To add one: `npid_tf/NAME.py`, which
+calls `program.run(main, GROUPS)`, and a line here.
 
 They are named, not imported: `npid --help` and most programs need few of them.
 """

@@ -20,7 +20,8 @@ ROW_DTYPES = ("float32", "bfloat16")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SAMPLED = {"loss": ("nce", "sampled_softmax")}
 CLASSIFIER = {"loss": ("instance_classifier",)}
-AVERAGED = {"loss": ("nonparametric_softmax", "nce", "sampled_softmax")}
+# Those of a MemoryBank, whose rows are averages: all others.
+AVERAGED = {"loss": tuple(name for name in LOSSES if name not in CLASSIFIER["loss"])}
 
 
 @dataclasses.dataclass(frozen=True)

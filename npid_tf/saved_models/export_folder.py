@@ -39,8 +39,13 @@ class NewExport:
         self.version = _next_version(export_dir)
 
     def publish(self):
-        """Puts everything in its place; from its last rename on it is served."""
+        """Puts everything in its place; from its last rename on it is served.
+
+        Raises ValueError, and moves nothing, if index/ does not name these models.
+        """
         index = os.path.join(self.partial, "index")
+        if os.path.isdir(index):
+            self._check_names_models(index)
         record = {**stamp("export"), "version": self.version}
         record["last"] = "index" if os.path.isdir(index) else "encoder"
         write_whole(os.path.join(self.partial, RECORD), json.dumps(record))
@@ -51,6 +56,19 @@ class NewExport:
                 move_folder(source, _place(self.export_dir, model, self.version))
         if record["last"] == "index":
             put_folder(index, os.path.join(self.export_dir, "index"))
+
+    def _check_names_models(self, index):
+        try:
+            version = read_manifest(index).get("version")
+        except UserError as error:
+            raise UserError(
+                f"The engine wrote an index without a readable manifest: {error}"
+            ) from error
+        if version != self.version:
+            raise UserError(
+                "The manifest of the new index must have the version of its models, "
+                f"{self.version}. Received: {version}."
+            )
 
 
 @contextlib.contextmanager

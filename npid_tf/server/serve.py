@@ -113,6 +113,11 @@ def serve(config, started=None, poll_seconds=1.0):
             print(f"No thumbnails: {error}", flush=True)
             return None
 
+    if config.engine not in SOURCES:
+        raise UserError(
+            f"The server has no index of the engine {config.engine!r}. Known: "
+            f"{', '.join(SOURCES)} (SOURCES in server/index_source.py)."
+        )
     index = SOURCES[config.engine](config, open_source)
     service = Service(
         config.export_dir,

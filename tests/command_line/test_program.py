@@ -13,6 +13,7 @@ import pytest
 from npid_tf.command_line.program import run
 from npid_tf.command_line.programs import PROGRAMS
 from npid_tf.command_line.recipes import RecipeFlags
+from npid_tf.losses import LOSSES
 from npid_tf.runs.train_flags import TrainFlags, groups
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -52,8 +53,7 @@ def test_a_users_error_ends_in_one_line(tmp_path):
     ended = run_train(*arguments)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
-        "Error: Unknown loss 'typo'. Known: nonparametric_softmax, nce, "
-        "sampled_softmax, instance_classifier."
+        f"Error: Unknown loss 'typo'. Known: {', '.join(LOSSES)}."
     )
     assert "Traceback" not in ended.stderr
     assert not workdir.exists()

@@ -2,7 +2,7 @@
 
 Ours, and not Keras's layers, which draw from a state: a run that is resumed anywhere
 goes on with the views it would have had. To add one: write a function of (planes,
-draws), and name its recipe in `build_augmentation`. Planes are the colours of a batch
+draws), and name its recipe in `AUGMENTATIONS`. Planes are the colours of a batch
 one by one, [batch, 3, height, width], which TensorFlow's CPU operations are fastest on.
 """
 

@@ -29,21 +29,22 @@ class Place(typing.NamedTuple):
     stratified: bool = True
 
 
-# kind: (whether a name follows, as in npz:FILE; function of the name, split and Place)
+# kind: (what its name is called, as in npz:FILE, or None without one; function of the
+# name, the split and Place)
 SOURCES = {
-    "digits": (False, lambda name, split, place: load_digits(split)),
+    "digits": (None, lambda name, split, place: load_digits(split)),
     "tfds": (
-        True,
+        "NAME",
         lambda name, split, place: load_tfds(name, split, place.data_dir, place.tables),
     ),
     "folder": (
-        True,
+        "DIR",
         lambda name, split, place: load_folder(
             name, split, place.manifest, place.skip_corrupt, place.tables,
             place.stratified,
         ),
     ),
-    "npz": (True, lambda name, split, place: load_npz(name, split, place.stratified)),
+    "npz": ("FILE", lambda name, split, place: load_npz(name, split, place.stratified)),
 }  # fmt: skip
 
 
@@ -58,10 +59,8 @@ def load_source(dataset, split, place):
         kind, name = "folder", dataset
     elif kind not in SOURCES and dataset.endswith(".npz"):
         kind, name = "npz", dataset
-    has_name, load = SOURCES.get(kind, (None, None))
-    if has_name is not bool(name):
-        raise UserError(
-            f"Unknown dataset {dataset!r}. Known: digits, tfds:NAME, folder:DIR, "
-            "npz:FILE."
-        )
+    word, load = SOURCES.get(kind, (None, None))
+    if load is None or bool(word) is not bool(name):
+        known = [f"{k}:{w}" if w else k for k, (w, _) in SOURCES.items()]
+        raise UserError(f"Unknown dataset {dataset!r}. Known: {', '.join(known)}.")
     return load(name, split, place)

@@ -31,10 +31,15 @@ class Engine(typing.NamedTuple):
     needs_uri: whether it is at a --uri.
     check_write: (uri) -> None. Raises ValueError where something is missing that
         `write` needs, before anything is computed.
-    write: (folder, uri, Items, description) -> the manifest. folder: of the export,
-        which is not in its place yet; description: what the manifest tells as well.
-    open: (export_dir, uri, newest_hash) -> an index with `search` and `stats`.
-        newest_hash: a function to the hash of the export's newest encoder.
+    write: (folder, uri, Items, description) -> the manifest: a dict with n, recall
+        ({"k", "value"}), queries, settings, and all of `description`. folder: of the
+        export, which is not in its place yet. What is written to folder/index/ must
+        hold that manifest, by `search.index_files.write_manifest`: `new_export` and the
+        server read there which models belong to the index.
+    open: (export_dir, uri, newest_hash) -> an index with `search(embeddings, k)`,
+        `labels(ids)` and `stats()`, as `LiveIndex` has them; stats have items, engine,
+        encoder_hash and recall. newest_hash: a function to the hash of the export's
+        newest encoder.
     tell: (manifest, uri) -> where the index is and what it takes, in a few words.
     """
 

@@ -2,16 +2,12 @@
 
 import fastapi
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from npid_tf.files.version import __version__
-from npid_tf.server.http.docs import docs
-from npid_tf.server.http.items_api import items_api
-from npid_tf.server.http.middleware import Guard, error_response, json_response
-from npid_tf.server.http.page import page
+from npid_tf.server.http.middleware import Guard, error_response
 from npid_tf.server.http.requests import Error
-from npid_tf.server.http.rest import models_api
-from npid_tf.server.http.search_api import search_api
+from npid_tf.server.http.routes import ROUTES, UNDOCUMENTED
+from npid_tf.server.http.routes.docs import docs
 from npid_tf.server.limits import RequestError, abridged
 
 ABOUT = (
@@ -42,38 +38,10 @@ def build_app(service, local_only=True, access=None):
     app.add_exception_handler(HTTPException, _explain)
     for routes in ROUTES:
         app.include_router(routes(service))
-    app.include_router(models_api(service), include_in_schema=False)
-    app.include_router(page(), include_in_schema=False)
+    for routes in UNDOCUMENTED:
+        app.include_router(routes(service), include_in_schema=False)
     app.include_router(docs(app.openapi), include_in_schema=False)
     return app
-
-
-def health(service):
-    """The routes by which the server is watched."""
-    router = fastapi.APIRouter()
-
-    @router.get("/healthz")
-    async def live(request: fastapi.Request):
-        """Whether the server runs."""
-        return json_response({"status": "alive"})
-
-    @router.get("/readyz")
-    async def ready(request: fastapi.Request):
-        """Whether searches are answered: 503 if not."""
-        service.check_ready()
-        answer = {"read_only": True} if service.read_only() else {}
-        return json_response({"status": "ready", **answer})
-
-    @router.get("/metrics")
-    async def metrics(request: fastapi.Request):
-        """Numbers for Prometheus."""
-        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
-
-    return router
-
-
-# What is told of at /docs. To add a route: a function in one of their files.
-ROUTES = (search_api, items_api, health)
 
 
 async def _explain(request, error):

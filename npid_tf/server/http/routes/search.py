@@ -10,7 +10,6 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from npid_tf.server.http.addresses import check_known, read_parameters
-from npid_tf.server.http.items_api import Item, with_address
 from npid_tf.server.http.json_document import parse_object
 from npid_tf.server.http.middleware import json_response
 from npid_tf.server.http.requests import (
@@ -21,6 +20,7 @@ from npid_tf.server.http.requests import (
     described,
     read,
 )
+from npid_tf.server.http.routes.items import Item, with_address
 from npid_tf.server.limits import RequestError, abridged
 
 DEFAULT_K = 10

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from npid_tf.server.http.page import FILES
+from npid_tf.server.http.routes.page import FILES
 
 
 @pytest.mark.parametrize("address", FILES)

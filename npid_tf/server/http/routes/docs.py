@@ -12,7 +12,7 @@ import jinja2
 from starlette.responses import Response
 
 from npid_tf.server.http.middleware import json_response
-from npid_tf.server.http.page import HEADERS
+from npid_tf.server.http.routes.page import HEADERS
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("npid_tf.server.http", "web"),

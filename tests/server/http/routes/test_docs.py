@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from npid_tf.server.http.items_api import Deleted, Items, Upserted
 from npid_tf.server.http.requests import Error
-from npid_tf.server.http.search_api import Found
+from npid_tf.server.http.routes.items import Deleted, Items, Upserted
+from npid_tf.server.http.routes.search import Found
 from tests.support.requests import b64, headers_of
 
 

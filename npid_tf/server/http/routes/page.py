@@ -23,7 +23,7 @@ HEADERS = {
 }
 
 
-def page():
+def page(service):
     """The routes of the page. Each file is read once, by a name written here."""
     router = fastapi.APIRouter()
     folder = importlib.resources.files("npid_tf.server.http") / "web"
