@@ -28,7 +28,7 @@ def all_kinds():
         for place in places:
             module, name = place.split(":")
             yield getattr(importlib.import_module(module), name)
-    yield from {protocol.flags for protocol in PROTOCOLS.values()}
+    yield from dict.fromkeys(protocol.flags for protocol in PROTOCOLS.values())
 
 
 KINDS = list(all_kinds())
