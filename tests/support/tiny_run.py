@@ -46,6 +46,8 @@ def saved_tensors(workdir):
 
 CLASSIFIER = {
     "loss": "instance_classifier",
+    "num_negatives": TrainFlags.num_negatives,  # The defaults: NCE's flags, not its.
+    "z_decay": TrainFlags.z_decay,
     "bank_init": "forward_centred",
     "label_smoothing": 0.2,
     "smoothing_neighbors": 7,

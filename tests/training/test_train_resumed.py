@@ -39,6 +39,21 @@ def stop_after_saving(monkeypatch, position):
     monkeypatch.setattr(Checkpoints, "save", save_and_stop)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """(flags) -> the workdir of a whole run with them, which is trained once."""
+    workdirs = {}
+
+    def train_whole(changes):
+        key = repr(sorted(changes.items()))
+        if key not in workdirs:
+            workdirs[key] = tmp_path_factory.mktemp("whole")
+            train(in_workdir(workdirs[key], **changes))
+        return workdirs[key]
+
+    return train_whole
+
+
 @pytest.mark.parametrize(
     ("moment", "flags"),
     [
@@ -50,16 +65,16 @@ def stop_after_saving(monkeypatch, position):
     ids=["epoch end", "mid-epoch", "mid-epoch of the classifier", "of recent rows"],
 )
 def test_stopped_right_after_a_save_it_ends_as_if_uninterrupted(
-    tmp_path, monkeypatch, moment, flags
+    uninterrupted, tmp_path, monkeypatch, moment, flags
 ):
     changes = {"checkpoint_steps": 2, "schedule": "cosine", **flags}
-    train(in_workdir(tmp_path / "whole", **changes))
+    whole = uninterrupted(changes)
     stop_after_saving(monkeypatch, (1, 0) if moment == "epoch end" else (1, 4))
     with pytest.raises(KeyboardInterrupt):
         train(in_workdir(tmp_path / "stopped", **changes))
     monkeypatch.undo()
     train(in_workdir(tmp_path / "stopped", **changes))
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert_same_run(whole, tmp_path / "stopped")
 
 
 def command(workdir):
