@@ -73,19 +73,12 @@ class InstanceClassifier(NPID):
         )
         self.row_learning_rate = finite_number("row_learning_rate", row_learning_rate)
 
-    def check_parts(
-        self,
-        encoder: keras.Model,
-        bank: keras.layers.Layer,
-        loss: keras.layers.Layer,
-    ) -> None:
+    def _check_parts(self, encoder, bank, loss):
         check_learned(bank, loss)
         check_parts(encoder, bank, loss)
 
-    def own_callbacks(
-        self, callbacks: Any, steps_per_epoch: int | None
-    ) -> list[keras.callbacks.Callback]:
-        own = super().own_callbacks(callbacks, steps_per_epoch)
+    def _own_callbacks(self, callbacks, steps_per_epoch):
+        own = super()._own_callbacks(callbacks, steps_per_epoch)
         refreshes = any(isinstance(each, RefreshNeighbors) for each in callbacks)
         if self.instance_loss.smoothing and not refreshes:
             own.append(RefreshNeighbors())

@@ -1,7 +1,6 @@
 """`NPID`: instance discrimination as a Keras model (Wu et al., CVPR 2018)."""
 
 import contextlib
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -65,7 +64,7 @@ class NPID(keras.Model):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        self.check_parts(encoder, bank, loss)
+        self._check_parts(encoder, bank, loss)
         self.encoder = encoder
         self.bank = bank
         self.instance_loss = loss
@@ -74,7 +73,9 @@ class NPID(keras.Model):
         self.seed = seed_number(seed)
         self.step = steps.add_counter(self)  # Each step's negatives are drawn from it.
         self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.during_fit = contextlib.ExitStack()  # what `fit` undoes, however it ends
+        self.during_fit = (
+            contextlib.ExitStack()
+        )  # What `fit` undoes, also if it raises.
         self.built = True
         self._first_look = None  # Where `train_step` is called by someone's own loop.
 
@@ -141,12 +142,7 @@ class NPID(keras.Model):
 
     # What follows is Keras's: how a model is made of parts, compiled, fitted and saved.
 
-    def check_parts(
-        self,
-        encoder: keras.Model,
-        bank: keras.layers.Layer,
-        loss: keras.layers.Layer,
-    ) -> None:
+    def _check_parts(self, encoder, bank, loss):
         """Raises UserError for parts that this model cannot be made of."""
         check_averaged(self, bank, loss)
         check_parts(encoder, bank, loss)
@@ -165,17 +161,11 @@ class NPID(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(self, *args, **kwargs):
-        """As Keras's. Warns once of images and indices that can hardly be meant.
-
-        What callbacks put into `during_fit` is undone also where it raises, of which
-        Keras tells no callback.
-        """
+        """As Keras's. Warns once of images and indices that can hardly be meant."""
         with self.during_fit:
             return super().fit(**fit_arguments(self, args, kwargs))
 
-    def own_callbacks(
-        self, callbacks: Any, steps_per_epoch: int | None
-    ) -> list[keras.callbacks.Callback]:
+    def _own_callbacks(self, callbacks, steps_per_epoch):
         """What `fit` does beside the user's list of callbacks: a list of others."""
         return [FirstLookCallback(steps_per_epoch)]
 

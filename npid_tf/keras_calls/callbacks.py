@@ -10,7 +10,7 @@ def fit_arguments(model, args, kwargs):
     call = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
     given = {name: value for name, value in call.arguments.items() if name != "self"}
     callbacks = given.get("callbacks")
-    own = model.own_callbacks(listed(callbacks), given.get("steps_per_epoch"))
+    own = model._own_callbacks(listed(callbacks), given.get("steps_per_epoch"))
     if isinstance(callbacks, keras.callbacks.CallbackList):
         for callback in own:
             callbacks.append(callback)
