@@ -32,7 +32,9 @@ CLASSIFIER = ["--loss=instance_classifier", "--label_smoothing=.2"]
 CLASSIFIER += ["--proximal_weight=0", "--num_negatives=4096", "--z_decay="]
 
 
-@pytest.mark.parametrize("flags", [[], CLASSIFIER], ids=["nce", "classifier"])
+@pytest.mark.parametrize(
+    "flags", [[], pytest.param(CLASSIFIER, marks=pytest.mark.slow)]
+)
 def test_smoke_config_runs_from_images_to_neighbors(tmp_path, flags):
     image = tmp_path / "digit.png"
     image.write_bytes(tf.io.encode_png(load_digits("train").read(7)).numpy())

@@ -94,10 +94,16 @@ def test_mixed_precision_trains(tmp_path, precision):
 def test_every_loss_and_gradient_accumulation_train(tmp_path):
     for number, changes in enumerate(
         (
-            {"loss": "nonparametric_softmax", "accumulation_steps": 2},
+            {
+                "loss": "nonparametric_softmax",
+                "accumulation_steps": 2,
+                "num_negatives": 4096,
+                "z_decay": None,
+            },
             {
                 "loss": "sampled_softmax",
                 "negatives": "per_sample",
+                "z_decay": None,
                 "optimizer": "muon",
             },
         )

@@ -44,7 +44,10 @@ class NewExport:
         Raises ValueError, and moves nothing, if index/ does not name these models.
         """
         index = os.path.join(self.partial, "index")
-        if os.path.isdir(index):
+        has_models = any(
+            os.path.isdir(os.path.join(self.partial, model)) for model in MODELS
+        )
+        if has_models and os.path.isdir(index):
             self._check_names_models(index)
         record = {**stamp("export"), "version": self.version}
         record["last"] = "index" if os.path.isdir(index) else "encoder"

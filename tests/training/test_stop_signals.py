@@ -73,6 +73,14 @@ def saved(folder):
     return [int(os.path.basename(path)) for path in list_checkpoints(folder)]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A shell's background jobs ignore it, and so would Python."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("step", "steps"), [(1, 2), (0, 1), ("epoch end", 5)])
 def test_sigterm_saves_the_step_and_exits_143(model, tmp_path, step, steps):
     with pytest.raises(SystemExit) as ended:
