@@ -42,6 +42,7 @@ def test_an_embedded_run_has_the_rows_and_queries_of_its_images(
 ):
     flags = pathlib.Path(trained_workdir.workdir, "flags.cfg").read_text()
     (tmp_path / "flags.cfg").write_text(f"{flags}\n--eval_split=train[256:300]\n")
-    vectors, queries = benchmark.embedded(tmp_path)
+    (tmp_path / "checkpoints").symlink_to(f"{trained_workdir.workdir}/checkpoints")
+    vectors, queries = benchmark.embedded(str(tmp_path))
     assert (len(vectors), len(queries)) == (256, 44)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
