@@ -77,9 +77,9 @@ def main(words=()):
         print("GPU          none: ImageNet's recipes would take weeks here")
     flags = _processor_flags()
     if flags & {"amx_bf16", "avx512_bf16"}:
-        print("bfloat16     in hardware: --precision=mixed_bfloat16 is faster")
+        print("bfloat16     in hardware: --precision=mixed_bfloat16 may be faster")
     elif flags:
-        print("bfloat16     emulated: --precision=float32 is faster on this processor")
+        print("bfloat16     not in hardware: measure before --precision=mixed_bfloat16")
     return 0 if is_whole else 1
 
 

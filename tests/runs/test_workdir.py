@@ -73,6 +73,8 @@ def test_a_run_without_a_record_is_what_the_file_says(tmp_path):
     [
         ([], "`workdir` is required"),
         (["--workdir=no/where"], "No run in no/where"),
+        (["no/where"], "No run in no/where"),
+        (["no/where", "--dataset=digits"], "No run in no/where"),
         (["no/where", "x"], "Unexpected arguments: x"),
     ],
 )
