@@ -11,7 +11,7 @@ import os
 import keras
 
 from npid_tf.command_line.fields import Flags, choice, flag
-from npid_tf.data.sources.image_folder import EXTENSIONS
+from npid_tf.data.kinds import has_image_extension
 from npid_tf.errors import UserError
 from npid_tf.saved_models.exported import embed_files, load_encoder
 from npid_tf.search.engines import ENGINES
@@ -110,7 +110,7 @@ def _images(path):
         os.path.join(root, name)
         for root, _, names in os.walk(path)
         for name in names
-        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        if has_image_extension(name) and not name.startswith(".")
     )
 
 

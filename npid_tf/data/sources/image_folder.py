@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.data.kinds import EXTENSIONS, has_image_extension
 from npid_tf.data.sources.contents import Contents, stat_or_none
 from npid_tf.data.sources.manifest import (
     check_same_contents,
@@ -20,8 +21,6 @@ from npid_tf.data.sources.manifest import (
 from npid_tf.data.sources.source import RandomAccess, digest_of
 from npid_tf.data.sources.splits import choose
 from npid_tf.errors import UserError
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
 def load_folder(
@@ -109,7 +108,7 @@ def _list_images(directory):
                 "would number its images twice. Remove one of them."
             )
         for name in names:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+            if has_image_extension(name) and not name.startswith("."):
                 path = os.path.join(root, name)
                 files[os.path.relpath(path, directory)] = stat_or_none(path)
     if not files:
