@@ -16,7 +16,7 @@ from npid_tf.runs.embed import EmbedFlags, embed_images
 from npid_tf.runs.export import ExportFlags, export
 from npid_tf.runs.train import train
 from npid_tf.runs.train_flags import OF_ANY_PROGRAM, TrainFlags
-from npid_tf.runs.workdir import FIELDS, read_run
+from npid_tf.runs.workdir import FIELDS, is_run, read_run
 
 
 class Run:
@@ -57,24 +57,27 @@ class Run:
 
         Args:
             data: a folder of images, or digits, tfds:NAME, folder:DIR, npz:FILE.
-            recipe: the name of a recipe, as `photos`. A run that is resumed has its own
-                flags, where neither recipe nor flags say otherwise.
+            recipe: the name of a recipe, as `photos`; `auto`, that of a new run,
+                follows the data. A run that is resumed has its own flags, where neither
+                recipe nor flags say otherwise.
             flags: of `npid train`, by their names.
 
         Raises:
             ValueError: for unknown flags, flags or data that do not fit, or a folder
                 that another process trains in.
         """
-        values = {}
-        if recipe is not None:
-            values = parse([f"--flagfile={recipes.path_of(recipe)}"], FIELDS).values
-        elif os.path.exists(os.path.join(self.workdir, "run.json")):
-            values = read_run(self.workdir)
         _check_names(flags, TrainFlags)
-        values |= flags
+        given = {**flags, "workdir": self.workdir}
         if data is not None:
-            values["dataset"] = os.fspath(data)
-        train(TrainFlags.of({**values, "workdir": self.workdir}))
+            given["dataset"] = os.fspath(data)
+        values, stay = {}, None
+        if recipe is None and is_run(self.workdir):
+            values = read_run(self.workdir)
+        elif recipe in (None, recipes.AUTO):
+            stay = frozenset(given)
+        else:
+            values = parse([f"--flagfile={recipes.path_of(recipe)}"], FIELDS).values
+        train(TrainFlags.of({**values, **given}), stay)
         return self
 
     def evaluate(self, protocol: str = "knn", **flags: Any) -> list[dict]:

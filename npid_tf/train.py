@@ -2,8 +2,8 @@
 `python -m npid_tf.train --flagfile=configs/digits.cfg`.
 
 The argument names the run: a folder, or a name in runs/. The recipe is --recipe, else
-that of the same name, else `photos` where there is a folder to learn from. The same
-command again resumes where it stopped.
+`auto`, which follows the data, where there is some to learn from, else that of the same
+name. The same command again resumes where it stopped.
 """
 
 import dataclasses
@@ -11,12 +11,12 @@ import os
 import sys
 
 from npid_tf.command_line.program import run
-from npid_tf.command_line.recipes import RecipeFlags, parse_with_recipe
+from npid_tf.command_line.recipes import AUTO, RecipeFlags, parse_with_recipe
 from npid_tf.distribution import workers
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.runs.train import train
 from npid_tf.runs.train_flags import TrainFlags, groups
-from npid_tf.runs.workdir import path_of_run
+from npid_tf.runs.workdir import is_run, path_of_run, read_run
 from npid_tf.training.stop_signals import NAMES, ending_by
 
 GROUPS = {
@@ -27,20 +27,27 @@ ALIASES = {"data": "dataset"}
 
 
 def flags_of(given):
-    """The `TrainFlags` of a command line."""
+    """(`TrainFlags`, names of those that stay where the recipe is `auto`, else None) of
+    a command line. A run that exists goes on with its own flags, but for those given.
+    """
+    recipe, is_named = given.values.get("recipe"), False
     if given.arguments and "workdir" not in given.on_line:
         workdir, *rest = given.arguments
         values = {**given.values, "workdir": path_of_run(workdir)}
         given = dataclasses.replace(given, values=values, arguments=rest)
+        is_named = recipe is None
     given.refuse_arguments()
-    return given.flags(TrainFlags)
+    config = given.flags(TrainFlags)
+    if (recipe == AUTO or is_named) and is_run(config.workdir):
+        return given.flags(TrainFlags, read_run(config.workdir)), None
+    return config, frozenset(given.values) if recipe == AUTO else None
 
 
 def main(given):
-    config = flags_of(given)
+    config, stay = flags_of(given)
     strategy = build_strategy(config.strategy)
     with workers.ending_together(strategy), ending_by(_leave(strategy)):
-        train(config)
+        train(config, stay)
 
 
 def _leave(strategy):

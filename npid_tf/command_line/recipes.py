@@ -8,7 +8,7 @@ from npid_tf.command_line.fields import Flags, flag
 from npid_tf.command_line.given import FLAGFILE, parse
 from npid_tf.errors import UserError
 
-FOR_A_FOLDER = "photos"  # Of a new run that is given images and no recipe.
+AUTO = "auto"  # No file: flags that follow the data, see npid_tf/runs/auto.py.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class RecipeFlags(Flags):
     """Which recipe a run begins with."""
 
     recipe: str | None = flag(
-        None, "Flags to begin with: a file in configs/, by its name, as photos"
+        None, "Flags to begin with: auto, or a file in configs/ by its name, as photos"
     )
 
 
@@ -38,7 +38,8 @@ def names():
 def path_of(name):
     """The file of a recipe. Raises ValueError for an unknown name."""
     if name not in names():
-        raise UserError(f"Unknown recipe {name!r}. Known: {', '.join(names())}.")
+        known = ", ".join([AUTO, *names()])
+        raise UserError(f"Unknown recipe {name!r}. Known: {known}.")
     return os.path.join(folder(), f"{name}.cfg")
 
 
@@ -46,18 +47,21 @@ def parse_with_recipe(words, fields, elsewhere=dict, aliases=None):
     """`Given` of a command line that may name a recipe; its own flags come after it.
 
     Without one, and without a file of flags, a run that is named by an argument begins
-    with the recipe of that name, or with `photos` where it is given a data set.
+    with the recipe `auto` where it is given a data set, else with that of its name.
     """
     given = parse(words, fields, elsewhere, aliases)
     name = given.values.get("recipe")
     if name is None and given.arguments and not _has_file(words):
         called = os.path.basename(os.path.normpath(given.arguments[0]))
-        if called in names():
+        if "dataset" in given.values:
+            name = AUTO
+        elif called in names():
             name = called
-        elif "dataset" in given.values:
-            name = FOR_A_FOLDER
     if name is None:
         return given
+    if name == AUTO:
+        values = {**given.values, "recipe": AUTO}
+        return dataclasses.replace(given, values=values)
     path = path_of(name)
     print(f"Recipe: {name} ({path})", flush=True)
     again = parse([f"--{FLAGFILE}={path}", *words], fields, elsewhere, aliases)

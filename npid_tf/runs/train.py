@@ -23,6 +23,7 @@ from npid_tf.distribution import workers
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.files.run_lock import only_writer
 from npid_tf.runs import build, data
+from npid_tf.runs.auto import follow_data
 from npid_tf.runs.workdir import checkpoint_directory, write_run
 from npid_tf.training.callbacks import (
     EpochLog,
@@ -36,8 +37,11 @@ from npid_tf.training.initialization import initialize_by_forward_pass
 
 
 @naming_lost_files()
-def train(config):
+def train(config, stay=None):
     """Trains until `config.epochs` and returns the model.
+
+    stay: names of the flags that stay as they are, where all others shall follow the
+    data (`--recipe=auto`); None: all stay.
 
     Raises ValueError for flags or data that do not fit, or a workdir that another
     process writes to, before anything is written.
@@ -45,14 +49,16 @@ def train(config):
     config.refuse_ignored()
     strategy = build_strategy(config.strategy)  # Workers meet before all else.
     if not workers.is_chief(strategy):
-        return _train(config, strategy, is_chief=False)
+        return _train(config, stay, strategy, is_chief=False)
     with only_writer(config.workdir):
         remove_leftovers(checkpoint_directory(config))
-        return _train(config, strategy, is_chief=True)
+        return _train(config, stay, strategy, is_chief=True)
 
 
-def _train(config, strategy, is_chief):
+def _train(config, stay, strategy, is_chief):
     source = data.build_source(config)
+    if stay is not None:
+        config = follow_data(config, stay, source)
     eval_source = data.build_eval_source(config)
     if eval_source is not None:
         eval_source = with_classes_of(source, eval_source)

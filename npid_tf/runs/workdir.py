@@ -38,6 +38,12 @@ def path_of_run(name):
     return os.path.expanduser(name) if is_path else os.path.join(RUNS, name)
 
 
+def is_run(workdir):
+    """Whether a folder has the record of a run."""
+    names = ("run.json", "flags.cfg")
+    return any(os.path.exists(os.path.join(workdir, name)) for name in names)
+
+
 def write_run(config):
     """Writes run.json and flags.cfg: what the other programs read of this run."""
     os.makedirs(config.workdir, exist_ok=True)

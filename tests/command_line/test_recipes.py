@@ -37,15 +37,20 @@ def test_what_is_given_comes_before_the_recipe(capsys):
 @pytest.mark.parametrize(
     ("words", "size"),
     [
-        (["holiday", "--data=PHOTOS"], 96),  # `photos`
         (["runs/digits"], 12),  # The recipe of that name.
-        (["digits", "--data=PHOTOS"], 12),
+        (["holiday", "--data=PHOTOS", "--recipe=photos"], 96),
         (["holiday"], 32),  # None: the flags' own defaults.
         (["holiday", "--data=PHOTOS", "--image_size=48"], 48),
     ],
 )
-def test_without_a_recipe_the_name_of_the_run_or_its_data_choose(words, size):
+def test_without_a_recipe_the_name_of_the_run_chooses(words, size):
     assert flags(*words).image_size == size
+
+
+@pytest.mark.parametrize("words", [["holiday", "--data=PHOTOS"], ["--recipe=auto"]])
+def test_data_without_a_recipe_choose_it_themselves(words):
+    found = parse_with_recipe(words, FIELDS, aliases={"data": "dataset"})
+    assert found.values["recipe"] == "auto"
 
 
 def test_a_file_of_flags_is_no_recipe(tmp_path):

@@ -43,7 +43,7 @@ def test_its_flags_are_read_and_those_of_other_programs_passed_over(workdir):
 def test_it_is_resumed_by_its_own_flags(workdir, capsys):
     fields = [field for some in GROUPS.values() for field in some]
     words = [f"--flagfile={workdir}/flags.cfg", f"--workdir={workdir}", "--epochs=3"]
-    train(flags_of(parse(words, fields, flags_of_all_programs)))
+    train(*flags_of(parse(words, fields, flags_of_all_programs)))
     assert "Resuming at epoch 3, step 1." in capsys.readouterr().out
     assert (workdir / "run.json").exists()
     newest = max(path.name for path in (workdir / "checkpoints").iterdir())
