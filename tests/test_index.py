@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from npid_tf.command_line import progress
 from npid_tf.command_line.program import run
 from npid_tf.index import GROUPS, main
 from npid_tf.runs.index_commands import IndexFlags
@@ -36,11 +37,15 @@ def photos(tmp_path):
     return folder
 
 
-def test_what_is_added_is_found_and_what_is_removed_is_not(config, photos, capsys):
+def test_what_is_added_is_found_and_what_is_removed_is_not(
+    config, photos, capsys, monkeypatch
+):
+    monkeypatch.setattr(progress, "_shown", True)
+    monkeypatch.setattr(progress, "BETWEEN_LINES", 0)
     main(given(config, arguments=["add", str(photos)]))
-    shown = capsys.readouterr().out
-    assert "70/70" in shown
-    assert "Added 70 images; the index holds 326." in shown
+    shown = capsys.readouterr()
+    assert "Adding: 100%, 70 of 70 items, 00:00 left" in shown.err
+    assert "Added 70 images; the index holds 326." in shown.out
     names = [str(photos / name) for name in ("inside/00.PNG", "01.png", "69.png")]
     results, _ = search(config.export_dir, names, 3)
     for name, (first, *_) in zip(names, results, strict=True):

@@ -14,6 +14,8 @@ from absl import app, flags, logging
 
 from npid_tf.command_line.given import parse
 from npid_tf.command_line.programs import flags_of_all_programs
+from npid_tf.command_line.progress import show_progress
+from npid_tf.command_line.tensorflow_log import look_for_devices
 from npid_tf.command_line.usage import HELP, usage
 from npid_tf.errors import is_of_user
 from npid_tf.errors.printable import printable
@@ -25,7 +27,6 @@ def run(main, groups, aliases=None, read=parse):
     groups: {title: the dataclass fields of its flags}, as `--help` lists them;
     aliases: {another name: name of a flag}; read: `parse`, or what stands for it.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
     def call(main, *arguments):
         try:
@@ -47,6 +48,8 @@ def run(main, groups, aliases=None, read=parse):
         flags.FLAGS.mark_as_parsed()
         return read(argv[1:], fields, flags_of_all_programs, aliases)
 
+    show_progress()
+    look_for_devices()  # TensorFlow has absl do so before `main`.
     logging.set_verbosity(logging.WARNING)
     warnings.showwarning = _show_warning
     try:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.checks.arguments import whole_number
+from npid_tf.command_line.progress import progress
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
 
@@ -91,9 +92,11 @@ def embed_batches(model, dataset, num_images, training=False):
     batches = dataset.unbatch().repeat().batch(size, drop_remainder=True)
     batches = batches.take(-(-num_images // size)).prefetch(tf.data.AUTOTUNE)
     forward = _forward(model, strategy, training)
-    for images, indices in _to_replicas(batches, size, strategy):
-        *outputs, indices = (tensor.numpy() for tensor in forward(images, indices))
-        yield indices, outputs
+    with progress("Embedding", num_images) as bar:
+        for number, batch in enumerate(_to_replicas(batches, size, strategy)):
+            *outputs, indices = (tensor.numpy() for tensor in forward(*batch))
+            bar.update(min(size, num_images - number * size))
+            yield indices, outputs
 
 
 def check_indices(indices, num_images):

@@ -8,9 +8,8 @@ import dataclasses
 import json
 import os
 
-import keras
-
 from npid_tf.command_line.fields import Flags, choice, flag
+from npid_tf.command_line.progress import progress
 from npid_tf.data.kinds import has_image_extension
 from npid_tf.errors import UserError
 from npid_tf.saved_models.exported import embed_files, load_encoder
@@ -41,7 +40,7 @@ def add(export_dir, names):
     bad = {}
     with _opened(export_dir) as index:
         encoder = load_encoder(export_dir, index.encoder_hash)
-        for some in _with_progress(paths):
+        for some in _with_progress("Adding", paths):
             embeddings, good, some_bad = embed_files(encoder, some)
             index.upsert(good, embeddings)
             bad |= some_bad
@@ -57,7 +56,7 @@ def remove(export_dir, names):
     """Takes items out of the index. Raises ValueError that names unknown ids."""
     unknown = []
     with _opened(export_dir) as index:
-        for some in _with_progress(list(dict.fromkeys(names))):
+        for some in _with_progress("Removing", list(dict.fromkeys(names))):
             unknown += [name for name in some if name not in index]
             index.delete(some)
         print(
@@ -93,13 +92,13 @@ def _opened(export_dir):
         index.wait()  # Closing would undo what many changes have started.
 
 
-def _with_progress(names):
+def _with_progress(what, names):
     """Some of the names at a time, with a bar that shows how far it is."""
-    bar = keras.utils.Progbar(len(names), unit_name="item")
-    for start in range(0, len(names), AT_ONCE):
-        some = names[start : start + AT_ONCE]
-        yield some
-        bar.add(len(some))
+    with progress(what, len(names), "items") as bar:
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            yield some
+            bar.update(len(some))
 
 
 def _images(path):

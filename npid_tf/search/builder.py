@@ -1,5 +1,6 @@
 """Builds the index: its kind by the number of vectors, its effort by a recall."""
 
+from npid_tf.command_line.progress import progress
 from npid_tf.errors import UserError
 from npid_tf.search import tuning
 from npid_tf.search.scann_index import ScannIndex, import_scann
@@ -47,11 +48,13 @@ def build_scann_index(
     searcher = build_searcher(builder, vectors, k, settings)
     manifest = {**description, "n": len(vectors), "dim": vectors.shape[1]}
     trials = tuning.Trials(vectors, k, queries)
-    curve = []
-    for candidate in tuning.candidates(settings, k):
-        trial = {**manifest, "settings": candidate, "recall": {"k": k}}
-        index = ScannIndex(searcher, ids, labels, trial)
-        curve.append({"settings": candidate, **trials.measure(index)})
+    curve, candidates = [], tuning.candidates(settings, k)
+    with progress("Tuning the index", len(candidates), "settings") as bar:
+        for candidate in candidates:
+            trial = {**manifest, "settings": candidate, "recall": {"k": k}}
+            index = ScannIndex(searcher, ids, labels, trial)
+            curve.append({"settings": candidate, **trials.measure(index)})
+            bar.update()
     chosen = tuning.choose(curve, recall, k)
     manifest["settings"] = chosen["settings"]
     manifest["recall"] = {"k": k, "target": recall, "value": chosen["recall"]}

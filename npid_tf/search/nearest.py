@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from npid_tf.checks.arguments import whole_number
+from npid_tf.command_line.progress import progress
 from npid_tf.errors import UserError
 from npid_tf.search.nearest_on_devices import gpus, nearest_of_each
 
@@ -68,12 +69,22 @@ def _nearest_on_cores(queries, vectors, k):
         _keep_best(best[some], queries[some], rows, num_rows)
 
     # A thread has a matrix product of its own: NumPy's other functions use one core.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        progress("Comparing", _num_pairs(queries, vectors), "pairs") as bar,
+    ):
         for rows in _chunks(vectors, queries.shape[1]):
-            for _ in pool.map(search, range(0, len(queries), at_once)):
-                pass  # Raises what was raised in a thread.
+            starts = range(0, len(queries), at_once)
+            for start, _ in zip(starts, pool.map(search, starts), strict=True):
+                bar.update(min(at_once, len(queries) - start) * len(rows))
             num_rows += len(rows)
     return best, num_rows
+
+
+def _num_pairs(queries, vectors):
+    """How many similarities there are, or None if blocks come one by one."""
+    return len(queries) * len(vectors) if hasattr(vectors, "shape") else None
 
 
 def _finite(array, name, dim=None):

@@ -29,7 +29,10 @@ def listed(text):
 
 
 def test_help_lists_the_flags_of_train_in_groups_and_no_others():
-    shown = run_train("--help").stdout
+    ended = run_train("--help")
+    # Nothing of TensorFlow's own log: not that there is no GPU, nor any advice.
+    assert ended.stderr == ""
+    shown = ended.stdout
     fields = [*dataclasses.fields(RecipeFlags), *dataclasses.fields(TrainFlags)]
     assert listed(shown) == [field.name for field in fields]
     for title in groups():
