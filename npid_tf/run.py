@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
 from npid_tf.checks.arguments import folder_path
 from npid_tf.command_line import recipes
@@ -12,11 +14,12 @@ from npid_tf.command_line.given import Given, parse
 from npid_tf.errors import UserError
 from npid_tf.protocols import FORMER_NAMES, PROTOCOLS
 from npid_tf.runs import build
-from npid_tf.runs.embed import EmbedFlags, embed_images
+from npid_tf.runs.embed import EmbedFlags, embed_images, embed_to_file
 from npid_tf.runs.export import ExportFlags, export
 from npid_tf.runs.train import train
 from npid_tf.runs.train_flags import OF_ANY_PROGRAM, TrainFlags
 from npid_tf.runs.workdir import FIELDS, is_run, read_run
+from npid_tf.vector_files import read_vectors
 
 
 class Run:
@@ -105,16 +108,34 @@ class Run:
     ) -> dict:
         """Embeddings of images: {"embeddings": float32 [n, dim], "ids": [n], ...}.
 
+        Where there are labels, `labels` are int64 [n], and `class_names` the name of
+        each number; `about` says what made them. Images that cannot be read are
+        missing, and named in a warning.
+
         Args:
             data: images to embed, as of `train`; None: those the run was trained on.
-            out: a file FILE.npz to write them to as well.
+            out: a file to write them to as well, as of `npid embed`: FILE.npz, .npy,
+                .parquet or .jsonl. It is written in little memory, and an interrupted
+                call goes on where it stopped.
             flags: of `npid embed`, by their names.
 
         Raises:
             ValueError: where images or a checkpoint cannot be read.
         """
         config, own = self._flags(EmbedFlags, {**flags, "data": data, "out": out})
-        return embed_images(config, own)
+        if own.out is None:
+            vectors, left_out = embed_images(config, own)
+        else:
+            left_out = embed_to_file(config, own).left_out
+            vectors = read_vectors(own.out)
+        if left_out:
+            warnings.warn(
+                f"{len(left_out)} images cannot be read and are missing: "
+                f"{', '.join(list(left_out)[:3])}{', ...' * (len(left_out) > 3)}.",
+                stacklevel=2,
+            )
+        found = {**vectors._asdict(), "ids": np.array(vectors.ids, str)}
+        return {name: value for name, value in found.items() if value is not None}
 
     def export(self, export_dir: str | os.PathLike, **flags: Any) -> dict:
         """Writes SavedModels and an index; returns the manifest of the index.

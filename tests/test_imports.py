@@ -19,6 +19,7 @@ ROOMS = [
     "files",
     "command_line",
     "checks",
+    "vector_files",
     "distribution",
     "optimizers",
     "backbones",

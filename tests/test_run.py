@@ -73,7 +73,10 @@ def test_training_again_resumes_with_its_own_flags(run, capsys):
         (lambda run: run.evaluate("typo"), "Unknown protocol 'typo'. Known: knn"),
         (lambda run: run.evaluate("knn", layers=("x",)), "Unknown flags: layers"),
         (lambda run: run.export("x", recal=1), "Unknown flags: recal. Known: .*recall"),
-        (lambda run: run.embed(out="x.csv"), "`out` must be a file FILE.npz"),
+        (
+            lambda run: run.embed(out="x.csv"),
+            "`out` must be a file: FILE.npz, FILE.npy",
+        ),
         (lambda run: run.embed(workdir="x"), "Unknown flags: workdir"),
     ],
 )

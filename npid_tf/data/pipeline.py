@@ -113,8 +113,12 @@ def steps_per_epoch(num_instances, batch_size):
     return num_instances // batch_size
 
 
-def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0, first=0):
+def make_eval_dataset(
+    source, image_size, batch_size, crop_fraction=1.0, first=0, leave_out=False
+):
     """Every image from index `first` on once, in their order, nothing random.
+
+    leave_out: pass over those that cannot be read; their indices are then missing.
 
     Returns:
         tf.data.Dataset of (images, indices) as in `make_train_dataset`; the last batch
@@ -131,6 +135,7 @@ def make_eval_dataset(source, image_size, batch_size, crop_fraction=1.0, first=0
         batches = handles.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         images = handles.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
+        images = images.ignore_errors() if leave_out else images
         batches = images.batch(batch_size)
     return batches.prefetch(tf.data.AUTOTUNE)
 

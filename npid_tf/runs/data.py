@@ -94,8 +94,16 @@ def build_train_dataset(config, source, position, strategy):
     return strategy.distribute_datasets_from_function(make_for_worker)
 
 
-def build_eval_dataset(config, source, first=0):
-    """Batches of (images, indices) from index `first` on, nothing random."""
+def build_eval_dataset(config, source, first=0, leave_out=False):
+    """Batches of (images, indices) from index `first` on, nothing random.
+
+    leave_out: pass over images that cannot be read.
+    """
     return make_eval_dataset(
-        source, config.image_size, EVAL_BATCH_SIZE, config.crop_fraction, first
+        source,
+        config.image_size,
+        EVAL_BATCH_SIZE,
+        config.crop_fraction,
+        first,
+        leave_out,
     )

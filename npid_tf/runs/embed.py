@@ -1,19 +1,26 @@
-"""Writes the embeddings of images: `embed_images(config, EmbedFlags(...))`."""
+"""Writes the embeddings of images: `embed_to_file(config, EmbedFlags(...))`."""
 
 import dataclasses
-import json
+import os
+import typing
 
 import numpy as np
+import tensorflow as tf
 
 from npid_tf.command_line.fields import Flags, flag
-from npid_tf.data.sources.contents import naming_lost_files
+from npid_tf.data.sources.subset import subset
 from npid_tf.distribution.strategies import build_local_strategy
-from npid_tf.encoders.embed import embed
+from npid_tf.encoders.embed import embed_batches
 from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.errors import UserError
 from npid_tf.files.formats import stamp
-from npid_tf.files.whole_files import open_whole
+from npid_tf.files.tables import write_csv
 from npid_tf.runs import build, data
+from npid_tf.vector_files import FORMATS, Vectors, get_format
+from npid_tf.vector_files.format import digest_of_ids
+from npid_tf.vector_files.growing import growing_rows
+
+MOST_REASONS = 100  # files that are looked at again, to say what is wrong with them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,40 +32,144 @@ class EmbedFlags(Flags):
         path=True,
     )  # fmt: skip
     data_split: str = flag("train", "Which of them: a split, as in train[:90%]")
-    out: str | None = flag(None, "File to write: .npz", path=True)
+    out: str | None = flag(
+        None, f"File to write: {', '.join(f'FILE{end}' for end in FORMATS)}", path=True
+    )
 
 
-@naming_lost_files()
-def embed_images(config, flags):
-    """Embeds images with the encoder of a run, and writes FILE.npz where `out` says so.
+class Written(typing.NamedTuple):
+    """What was written: how many embeddings of how many numbers, and {id of each image
+    that is missing: why}."""
 
-    The file holds `embeddings` (float32 [n, dim]), `ids` (paths, or numbers as text),
-    where there are labels `labels` (int64 [n]) and `class_names`, and `about`, a JSON
-    text with the encoder's hash.
+    count: int
+    dim: int
+    left_out: dict
 
-    Returns the arrays by these names. Raises ValueError where there is no checkpoint,
-    the images cannot be read, or `out` ends with another name than .npz.
+
+def embed_to_file(config, flags):
+    """Embeds images with the encoder of a run, and writes the file `out`.
+
+    What is computed is kept in OUT.parts/ until the file is there: a run that was
+    killed goes on from there. Images that cannot be read are left out, and listed with
+    the reason in OUT.left_out.csv. Memory grows with the ids and labels alone.
+
+    Returns `Written`. Raises ValueError where there is no checkpoint, the images cannot
+    be listed, none can be read, or `out` ends with an unknown name.
     """
-    if flags.out is not None and not flags.out.endswith(".npz"):
-        raise UserError(f"`out` must be a file FILE.npz. Received: {flags.out}.")
-    # Made in this scope, the encoder runs on all devices.
+    if flags.out is None:
+        raise UserError("`out` is required. Pass --out=FILE.npz.")
+    format = get_format(flags.out)
     with build_local_strategy(config.strategy).scope():
-        encoder = build.load_trained_encoder(config)
-        if flags.data is None:
-            source = data.build_source(config)
-        else:
-            source = data.load(flags.data, flags.data_split, config)
-        dataset = data.build_eval_dataset(config, source)
-        vectors = embed(encoder, dataset, source.num_instances)
+        encoder, source, about = _load(config, flags)
+        ids = _ids(source)
+        key = {
+            "encoder": about["encoder_hash"],
+            "image_size": config.image_size,
+            "crop_fraction": config.crop_fraction,
+            "precision": config.precision,
+            "data": source.fingerprint,
+            "ids": digest_of_ids(ids),
+        }
+        dim = encoder.output.shape[1]
+        with growing_rows(flags.out, len(ids), dim, key) as growing:
+            if growing.done:
+                print(f"Going on after {growing.done:,} of {len(ids):,} images.")
+            for rows, embeddings in _embed(config, encoder, source, growing.done):
+                growing.write(rows, embeddings)
+            growing.finish()
+            left_out = _left_out(config, source, ids, growing.left_out)
+            kept = growing.kept()
+            _check_some(len(kept), left_out)
+            format.write(
+                flags.out, _vectors(source, ids, kept, growing.left_out, about)
+            )
+    _write_left_out(f"{flags.out}.left_out.csv", left_out)
+    return Written(*kept.shape, left_out)
+
+
+def embed_images(config, flags):
+    """`Vectors` of images by the encoder of a run, in memory, and {id: why} of those
+    that cannot be read and are missing. Raises ValueError as `embed_to_file`."""
+    with build_local_strategy(config.strategy).scope():
+        encoder, source, about = _load(config, flags)
+        ids = _ids(source)
+        embeddings = np.empty([len(ids), encoder.output.shape[1]], np.float32)
+        is_there = np.zeros(len(ids), bool)
+        for rows, some in _embed(config, encoder, source):
+            embeddings[rows] = some
+            is_there[rows] = True
+        missing = np.flatnonzero(~is_there).tolist()
+        left_out = _left_out(config, source, ids, missing)
+    _check_some(is_there.sum(), left_out)
+    embeddings = embeddings if is_there.all() else embeddings[is_there]
+    return _vectors(source, ids, embeddings, missing, about), left_out
+
+
+def _load(config, flags):
+    """(encoder, source, about). Made in the scope of a strategy, the encoder runs on
+    all devices."""
+    encoder = build.load_trained_encoder(config)
+    if flags.data is None:
+        source = data.build_source(config)
+    else:
+        # One file that does not decode is no reason to embed none.
+        config = dataclasses.replace(config, skip_corrupt=True)
+        source = data.load(flags.data, flags.data_split, config)
     about = {**stamp("embeddings"), "encoder_hash": encoder_hash(encoder)}
-    ids = source.paths or range(source.num_instances)
-    arrays = {"embeddings": vectors, "ids": np.array([str(name) for name in ids])}
-    if source.labels is not None:
-        arrays["labels"] = source.labels
-    if source.class_names is not None:
-        arrays["class_names"] = np.array(source.class_names)
-    arrays["about"] = np.array(json.dumps(about))
-    if flags.out is not None:
-        with open_whole(flags.out, "wb") as file:
-            np.savez(file, **arrays)
-    return arrays
+    return encoder, source, about
+
+
+def _embed(config, encoder, source, first=0):
+    """Yields (rows ascending, their embeddings) of images from `first` on; images that
+    cannot be read are passed over."""
+    count = source.num_instances - first
+    if not count:
+        return
+    dataset = data.build_eval_dataset(config, source, first, leave_out=True)
+    for indices, (outputs,) in embed_batches(encoder, dataset, count):
+        # The last batches are filled up with the first images.
+        rows, order = np.unique(indices, return_index=True)
+        is_new = rows >= first
+        rows, order = rows[is_new], order[is_new]
+        if len(rows):
+            yield rows, outputs[order]
+            first = int(rows[-1]) + 1
+
+
+def _vectors(source, ids, embeddings, missing, about):
+    labels = source.labels
+    if missing:
+        gone = set(missing)
+        ids = [name for row, name in enumerate(ids) if row not in gone]
+        labels = None if labels is None else np.delete(labels, missing)
+    return Vectors(embeddings, ids, labels, source.class_names, about)
+
+
+def _ids(source):
+    return [str(name) for name in source.paths or range(source.num_instances)]
+
+
+def _left_out(config, source, ids, rows):
+    """{id: what is wrong} of images that could not be read."""
+    reasons = {ids[row]: "cannot be read" for row in rows}
+    for row in rows[:MOST_REASONS]:
+        try:
+            for _ in data.build_eval_dataset(config, subset(source, np.array([row]))):
+                reasons[ids[row]] = "could not be read, and now can"
+        except tf.errors.OpError as error:
+            reasons[ids[row]] = error.message.splitlines()[0]
+    return reasons
+
+
+def _check_some(count, left_out):
+    if not count:
+        name, reason = next(iter(left_out.items()))
+        raise UserError(f"None of the images can be read. {name}: {reason}")
+
+
+def _write_left_out(path, left_out):
+    """The list of what is not in the file; none where all is."""
+    if left_out:
+        write_csv(path, ["path", "reason"], left_out.items())
+    elif os.path.exists(path):  # Of an earlier one.
+        os.remove(path)
