@@ -142,7 +142,7 @@ class Client:
         self._ask("DELETE", f"/v1/items?id={_quote(name)}")
 
     def thumbnail(self, name: str) -> bytes:
-        """The bytes of a PNG of a training image, by its id."""
+        """The bytes of a small PNG or JPEG of an item, by its id."""
         return self._ask("GET", f"/v1/thumbnail?id={_quote(name)}", parse=bytes)
 
     def _output_name(self, model, signature_name):

@@ -35,6 +35,7 @@ ROOMS = [
     "data",
     "data.sources",
     "saved_models",
+    "pictures",
     "evaluation",
     "evaluation.classifiers",
     "evaluation.transfer",

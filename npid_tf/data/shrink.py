@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+LOSSLESS_SIDE = 96  # pixels; beyond it, a JPEG is a tenth of a PNG
+
 
 def shrink(image, side):
     """The image at its own aspect, neither of its sides longer than `side`.
@@ -19,3 +21,16 @@ def shrink(image, side):
         image, [side, side], antialias=True, preserve_aspect_ratio=True
     )
     return tf.saturate_cast(tf.round(image), tf.uint8)
+
+
+def small_file(image, side):
+    """The image, shrunk, as the bytes of a file: a PNG, or a JPEG if it is large."""
+    image = shrink(image, side)
+    if max(image.shape[:2]) <= LOSSLESS_SIDE:
+        return tf.io.encode_png(image).numpy()
+    return tf.io.encode_jpeg(image, quality=85, optimize_size=True).numpy()
+
+
+def kind_of_small_file(data):
+    """png or jpeg, of the bytes that `small_file` returns."""
+    return "png" if data.startswith(b"\x89PNG") else "jpeg"

@@ -16,6 +16,7 @@ FORMATS = {
     "features": 1,
     "run": 1,
     "embeddings": 1,
+    "pictures": 1,
     "collection in Milvus": 1,
 }
 

@@ -7,13 +7,11 @@ that the functions below return are marked as HTML already (`markupsafe.Markup`)
 import base64
 
 import jinja2
-import tensorflow as tf
 
-from npid_tf.data.shrink import shrink
+from npid_tf.data.shrink import kind_of_small_file, small_file
 from npid_tf.files.whole_files import write_whole
 
 SIDE = 320  # pixels: more than twice a figure's width, for screens of many pixels
-LOSSLESS_SIDE = 96  # Beyond it, a JPEG is a tenth of a PNG.
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("npid_tf.reports"),
@@ -89,11 +87,8 @@ def image_url(image):
 
     image: uint8 [height, width, 3].
     """
-    image = shrink(image, SIDE)
-    if max(image.shape[:2]) <= LOSSLESS_SIDE:
-        return _data_url("png", tf.io.encode_png(image).numpy())
-    jpeg = tf.io.encode_jpeg(image, quality=85, optimize_size=True)
-    return _data_url("jpeg", jpeg.numpy())
+    data = small_file(image, SIDE)
+    return _data_url(kind_of_small_file(data), data)
 
 
 def _pieces():

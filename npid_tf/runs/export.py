@@ -7,6 +7,7 @@ neighbors_scann/N.
 
 import dataclasses
 import os
+import time
 
 import tensorflow as tf
 
@@ -15,6 +16,8 @@ from npid_tf.data.sources.contents import naming_lost_files
 from npid_tf.encoders.embed import embed
 from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.errors import FileError, UserError
+from npid_tf.pictures.exported import describe_pictures
+from npid_tf.pictures.pictures import begin_pictures
 from npid_tf.runs import build, data
 from npid_tf.saved_models.export_folder import new_export
 from npid_tf.saved_models.saved_model import (
@@ -76,6 +79,7 @@ def export(config, flags):
     engine.check_write(flags.uri)  # Now, and not after the models.
     if flags.scann_saved_model:
         _check_scann_saved_model(flags)
+    started = time.time()
     source = data.build_source(config)
     k = min(flags.k)
     if k > source.num_instances:
@@ -89,8 +93,12 @@ def export(config, flags):
     )
     try:
         with new_export(flags.export_dir) as new:
-            manifest = _write(config, flags, new, model.encoder, vectors, source)
+            manifest = _write(
+                config, flags, new, model.encoder, vectors, source, started
+            )
             new.publish()
+        if flags.engine == "milvus":
+            begin_pictures(flags.export_dir, manifest, _ids(source))
     except (OSError, tf.errors.OpError) as error:
         raise FileError(
             f"Could not write the export to {flags.export_dir}: "
@@ -99,7 +107,7 @@ def export(config, flags):
     return manifest
 
 
-def _write(config, flags, new, encoder, vectors, source):
+def _write(config, flags, new, encoder, vectors, source, started):
     """Writes all but what goes to Milvus into `new.partial`; returns the manifest."""
     description = {
         "version": new.version,
@@ -111,6 +119,7 @@ def _write(config, flags, new, encoder, vectors, source):
             "split": config.split,
             "skip_corrupt": config.skip_corrupt,
         },
+        "pictures": describe_pictures(source, started),
     }
     k = min(flags.k)
     embedder = Embedder(encoder, config.image_size, config.crop_fraction)

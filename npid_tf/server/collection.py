@@ -1,26 +1,30 @@
-"""The index that is served, and the training images behind its ids."""
+"""The index that is served, and the pictures of its items."""
 
 import itertools
 
 from npid_tf.errors import FileError, UnavailableError
-from npid_tf.search.changes import check_ids
+from npid_tf.pictures.store import Known
+from npid_tf.search.changes import check_ids, make_upsert
 from npid_tf.search.live.index import ReadOnlyError
 from npid_tf.server.limits import RequestError, abridged
-from npid_tf.server.training_images import TrainingImages
 
 
 class Collection:
-    """An index, with thumbnails of those of its items that are training images.
+    """An index, with pictures of its items.
 
     Args:
         index: LiveIndex or MilvusIndex.
-        source: of the training images, or None if they are not available.
+        pictures: Pictures of its items.
     """
 
-    def __init__(self, index, source):
+    def __init__(self, index, pictures):
         self.index = index
-        self.images = TrainingImages(source)
-        self._replaced = set()  # Ids that stand for another image than in training.
+        self.pictures = pictures
+
+    def close(self):
+        """Closes the files of both."""
+        self.index.close()
+        self.pictures.store.close()
 
     def check_encoder(self, encoder):
         """Raises RequestError if another encoder than this made the index."""
@@ -50,9 +54,15 @@ class Collection:
         if name not in self.index:
             raise _unknown(name)
 
-    def upsert(self, names, embeddings, labels):
-        """Puts items into the index. Raises RequestError for what it refuses."""
+    def upsert(self, names, embeddings, labels, pictures):
+        """Puts items into the index. Raises RequestError for what it refuses.
+
+        pictures: of each item the bytes of a small PNG or JPEG, or None.
+        """
         try:
+            change = make_upsert(names, embeddings, labels, self.index.dim)
+            if not self.index.read_only:
+                self.pictures.before_change(change.ids)
             self.index.upsert(names, embeddings, labels)
         except ReadOnlyError as error:
             raise RequestError(403, str(error)) from None
@@ -60,7 +70,8 @@ class Collection:
             raise  # Of the disk, or of Milvus, not of the request.
         except ValueError as error:
             raise RequestError(400, str(error)) from None
-        self._replaced.update(names)
+        kept = [Known(picture=picture) for picture in pictures]
+        self.pictures.store.put(dict(zip(names, kept, strict=True)))
 
     def delete(self, name):
         """Takes an item out of the index. Raises RequestError for an unknown id."""
@@ -75,6 +86,7 @@ class Collection:
             raise RequestError(403, str(error)) from None
         if not num_gone:
             raise _unknown(name)
+        self.pictures.store.delete([name])
 
     def search(self, embeddings, k, threshold):
         """The k most similar items of each embedding.
@@ -112,33 +124,28 @@ class Collection:
     def describe(self, names):
         """For each id a dict of id, label, and whether it has a thumbnail."""
         label_of = self.index.known_labels(names)
+        pictured = self.pictures.having(label_of)
         return [
             {
                 "id": name,
                 "label": label_of.get(name),
-                "has_thumbnail": name in label_of and self._is_training_image(name),
+                "has_thumbnail": name in pictured,
             }
             for name in names
         ]
 
-    def has_thumbnail(self, name):
-        """Whether an item is one of the training images, as it was in training."""
-        return self._is_training_image(name) and name in self.index
-
-    def _is_training_image(self, name):
-        return name in self.images and name not in self._replaced
-
     def thumbnail(self, name):
-        """A PNG. Raises RequestError for an item that is not a training image."""
+        """A PNG or JPEG. Raises RequestError for an item without a picture."""
         self.check_known(name)
-        if not self.has_thumbnail(name):
-            raise RequestError(404, "Only training images have thumbnails.")
-        return self.images.thumbnail(name)
+        picture = self.pictures.picture(name)
+        if picture is None:
+            raise RequestError(404, f"There is no picture of {abridged(name)!r}.")
+        return picture
 
     def page(self, offset, limit):
         """(`describe` of items from offset on, at most limit; how many there are)."""
         # If there is no order, those known here: pages would not follow each other.
-        names = self.index.ids() if self.index.has_order else self.images.names()
+        names = self.index.ids() if self.index.has_order else self.pictures.names()
         return self.describe(names[offset : offset + limit]), len(names)
 
 

@@ -3,6 +3,7 @@
 import os
 
 from npid_tf.files.folder_swap import standing
+from npid_tf.pictures.pictures import pictures_of_folder, pictures_of_milvus
 from npid_tf.saved_models.exported import describe_encoders
 from npid_tf.search.index_files import MANIFEST, read_manifest
 from npid_tf.search.live.files import InUseError
@@ -21,7 +22,7 @@ class LocalIndexSource:
     Args:
         export_dir: an export.
         open_source: turns the `data` of a description into a source of the
-            training images, or None if they are not available.
+            images (see data/sources), or None if they are not available.
         read_only: never change it.
     """
 
@@ -53,15 +54,15 @@ class LocalIndexSource:
         Raises ValueError if it cannot be opened.
         """
         if before is not None:
-            before.index.close()  # Its folder opens once.
+            before.close()  # Its folder opens once.
         try:
             index = LiveIndex(self._directory, read_only=self._read_only)
         except InUseError as error:
             print(f"Searching, but taking no changes: {error}", flush=True)
             index = LiveIndex(self._directory, read_only=True)
         try:
-            data = read_manifest(standing(self._directory)).get("data")
-            return Collection(index, self._open_source(data))
+            pictures = pictures_of_folder(self._directory, self._open_source)
+            return Collection(index, pictures)
         except BaseException:
             index.close()
             raise
@@ -111,7 +112,10 @@ class MilvusIndexSource:
     def open(self, before):
         """Its Collection. Raises ValueError if there is none of that encoder."""
         index = MilvusIndex(self._uri, self.identity())
-        return Collection(index, self._open_source(index.manifest["data"]))
+        pictures = pictures_of_milvus(
+            self._export_dir, index.manifest, self._open_source
+        )
+        return Collection(index, pictures)
 
 
 # By the name of the engine: functions of `ServeFlags` and `open_source`.

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 
 from npid_tf.errors import UserError
+from npid_tf.pictures.exported import pictures_of_bytes
 from npid_tf.server.batching import Batcher
 from npid_tf.server.inputs import check_inputs
 from npid_tf.server.limits import RequestError
@@ -65,6 +66,8 @@ class Service:
         # One, since several would take Python's lock from the event loop by turns.
         self._reader = concurrent.futures.ThreadPoolExecutor(1, "read")
         self._threads = concurrent.futures.ThreadPoolExecutor(4, "service")
+        # One: a large image is decoded whole to be shrunk.
+        self._shrinker = concurrent.futures.ThreadPoolExecutor(1, "shrink")
         self._watcher = None
 
     async def start(self):
@@ -89,8 +92,9 @@ class Service:
         self._batcher.close()
         self._reader.shutdown()
         self._threads.shutdown()
+        self._shrinker.shutdown()
         if self._collection is not None:
-            self._collection.index.close()
+            self._collection.close()
 
     def check_ready(self):
         """Raises RequestError if searches cannot be answered, or soon will not."""
@@ -169,13 +173,21 @@ class Service:
         """Puts images into the index, durably, in place of those with the same ids."""
         self.check_may_change()
         self.limits.check_num_images(len(files))
+        pictures = None
         while True:
             _, encoder = self._current()
             embeddings = await self._embed(encoder, files)
+            if pictures is None:  # Of what was embedded: that they decode is known.
+                loop = asyncio.get_running_loop()
+                pictures = await loop.run_in_executor(
+                    self._shrinker, pictures_of_bytes, files
+                )
             async with self._changing:
                 collection, now = self._current()
                 if now is encoder:
-                    await self.in_thread(collection.upsert, names, embeddings, labels)
+                    await self.in_thread(
+                        collection.upsert, names, embeddings, labels, pictures
+                    )
                     return
 
     async def delete(self, name):
@@ -185,7 +197,7 @@ class Service:
             await self.in_thread(self.collection().delete, name)
 
     async def thumbnail(self, name):
-        """A PNG of an item that is a training image."""
+        """A small PNG or JPEG of an item."""
         return await self.in_thread(self.collection().thumbnail, name)
 
     def collection(self):

@@ -36,11 +36,11 @@ def test_the_own_index_opens_again_when_another_took_its_place(
     second = own.open(first)
     vector = second.embeddings(["7"])
     with pytest.raises(RequestError, match="closed"):
-        first.upsert(["x"], vector, None)
+        first.upsert(["x"], vector, None, [None])
     assert first.search(vector, 1, -1.0) == second.search(vector, 1, -1.0)
     assert second.index.engine == "scann"
-    assert "7" in second.images
-    second.index.close()
+    assert second.thumbnail("7").startswith(b"\x89PNG")
+    second.close()
 
 
 def test_the_index_in_milvus_is_that_of_the_newest_encoder(export_dir, tmp_path):
@@ -61,13 +61,17 @@ def test_the_index_in_milvus_is_that_of_the_newest_encoder(export_dir, tmp_path)
         True,
     )
     assert collection.index.engine == "milvus"
-    assert collection.page(0, 5) == ([], 0)  # Without a source none is known here.
-    collection.upsert(["new"], vectors[:1], ["x"])
-    assert collection.describe(["new"])[0]["label"] == "x"
+    assert collection.page(0, 5) == ([], 0)  # None is known here.
+    collection.upsert(["new"], vectors[:1], ["x"], [b"\x89PNG"])
+    assert collection.page(0, 5) == (
+        [{"id": "new", "label": "x", "has_thumbnail": True}],
+        1,
+    )
+    assert collection.thumbnail("new") == b"\x89PNG"
     collection.delete("new")
     with pytest.raises(RequestError, match="No item has the id 'new'"):
         collection.embeddings(["new"])
-    collection.index.close()
+    collection.close()
 
     path.write_text(json.dumps({"encoder_hash": "another", "data": {}}))
     with pytest.raises(ValueError, match="no collection of the encoder another"):

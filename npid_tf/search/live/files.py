@@ -5,6 +5,7 @@
                      (as in generation 0) the segment is EXPORT/index itself
     changes-N.log    the changes since then
     lock             held by the process that writes
+    pictures.sqlite  what is shown of the items (npid_tf/pictures), which SQLite keeps
 
 Anything that the manifest does not name was left behind by a crash.
 """
@@ -31,6 +32,7 @@ from npid_tf.search.live.manifest import (
 from npid_tf.search.live.segment import Segment
 from npid_tf.search.live.write_ahead_log import read
 
+PICTURES = "pictures.sqlite"  # SQLite has files beside it whose names begin so.
 # Errors of the system for a folder that this process may not write.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -189,7 +191,7 @@ class LiveFiles:
             os.path.basename(self.log),
         }
         for entry in os.scandir(self.directory):
-            if entry.name in keep:
+            if entry.name in keep or entry.name.startswith(PICTURES):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)

@@ -14,6 +14,9 @@ import pytest
 
 import milvus_server
 from npid_tf.errors import UnavailableError
+from npid_tf.pictures.exported import NoneExported
+from npid_tf.pictures.pictures import Pictures
+from npid_tf.pictures.store import PictureStore
 from npid_tf.search.milvus.connection import connect
 from npid_tf.search.milvus.index import MilvusIndex
 from npid_tf.search.milvus.names import alias_of
@@ -153,7 +156,7 @@ def write_two(uri, ids, labels=None):
     write_collection(uri, vectors_of(2), ids, labels, 1, 0.9, encoder_hash="other")
 
 
-def test_a_page_of_results_takes_one_search_and_one_query(index, monkeypatch):
+def test_a_page_of_results_takes_one_search_and_one_query(index, monkeypatch, tmp_path):
     asked = []
     for method in ("search", "query", "get"):
         real = getattr(index._client, method)
@@ -163,7 +166,8 @@ def test_a_page_of_results_takes_one_search_and_one_query(index, monkeypatch):
             return real(*arguments, **named)
 
         monkeypatch.setattr(index._client, method, ask)
-    collection = Collection(index, None)
+    store = PictureStore(str(tmp_path / "pictures.sqlite"))
+    collection = Collection(index, Pictures(store, NoneExported()))
     results, _ = collection.search(vectors_of(3), 50, -1.0)
     assert [len(line) for line in results] == [50] * 3
     assert results[0][0]["label"] == items(1)[1][0]

@@ -6,6 +6,7 @@ import fastapi
 import pydantic
 from starlette.responses import Response
 
+from npid_tf.data.shrink import kind_of_small_file
 from npid_tf.server.http.addresses import (
     decode_path,
     read_parameters,
@@ -167,15 +168,15 @@ def items_api(service):
     @router.get(
         "/v1/thumbnail",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}}}},
+        responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}},
         openapi_extra=described(parameters=OneItem),
     )
     async def thumbnail(request: fastapi.Request):
-        """A small PNG of a training image."""
+        """A small picture of an item, PNG or JPEG."""
         parameters = read_parameters(request, OneItem.model_fields)
         image = await service.thumbnail(parameters.get("id", ""))
         headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-        return Response(image, 200, headers, "image/png")
+        return Response(image, 200, headers, f"image/{kind_of_small_file(image)}")
 
     return router
 

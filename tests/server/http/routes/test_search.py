@@ -68,7 +68,8 @@ def test_items_come_and_go_and_every_search_sees_it(server, noise):
     assert answer == (200, {"upserted": 1})
     query = {"images": [b64(noise)], "k": 1}
     ((found,),) = server.ask("POST", "/v1/search", query)[1]["results"]
-    assert (found["id"], found["label"], found["thumbnail"]) == (name, "new", None)
+    assert (found["id"], found["label"]) == (name, "new")
+    assert server.ask("GET", found["thumbnail"]) == (200, noise)
     assert server.ask("GET", "/v1/items")[1]["total"] == 257
     path = "/v1/items/..%2Fa%20b%2F%C3%A4%3F%23%252F"
     assert server.ask("DELETE", path) == (200, {"deleted": 1})

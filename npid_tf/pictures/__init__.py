@@ -1,0 +1,1 @@
+"""Small pictures of the items of an index, whoever shows them."""

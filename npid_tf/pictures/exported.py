@@ -1,0 +1,154 @@
+"""Pictures of the images that an index was exported with.
+
+Of a folder's images each needs its own file alone: that others came or went is no
+matter. All other data are opened when the first picture is asked for. An id is what
+someone called an image, and never a reason to open a file: only those that the export
+wrote are, `names`, and for them the export tells of which folder.
+"""
+
+import functools
+import os
+import stat
+
+import tensorflow as tf
+
+from npid_tf.data.decode import decode, pixels
+from npid_tf.data.shrink import small_file
+
+SIDE = 160  # pixels
+
+
+def describe_pictures(source, started):
+    """What a manifest says of the images of a source: a dict for JSON.
+
+    started: when they began to be read, in seconds since 1970.
+    """
+    are_files = source.paths is not None and any(map(os.path.isfile, source.paths))
+    kind = "files" if are_files else "rows"
+    return {"kind": kind, "folder": os.getcwd(), "read_at": started}
+
+
+class ExportedFiles:
+    """Pictures of those ids that are paths of files.
+
+    names: ids that the export wrote; folder: of relative paths.
+    """
+
+    def __init__(self, names, folder):
+        self.names = frozenset(map(str, names))
+        self._folder = folder
+
+    def path(self, name):
+        """The absolute path of a file, or None for an id that is none of `names`."""
+        return os.path.join(self._folder, name) if name in self.names else None
+
+    def has(self, name):
+        """Whether the file is there."""
+        return times_of(self.path(name)) is not None
+
+    def picture(self, name):
+        """The bytes of a small PNG or JPEG, or None."""
+        return picture_of_file(self.path(name))
+
+
+class ExportedRows:
+    """Pictures of ids that are images of any other data set.
+
+    names: ids that the export wrote, in the order of the data; open_source: returns
+    the source (see data/sources), or None if it is not to be had.
+    """
+
+    def __init__(self, names, open_source):
+        self._rows = {str(name): row for row, name in enumerate(names)}
+        self.names = self._rows.keys()
+        self._open_source = functools.cache(open_source)
+        self._is_lost = False
+        self.picture = functools.lru_cache(maxsize=4096)(self._picture)
+
+    def path(self, name):
+        return None
+
+    def has(self, name):
+        """Whether there is such an image, as far as is known before it is read."""
+        return name in self.names and not self._is_lost
+
+    def _picture(self, name):
+        source = self._open_source() if self.has(name) else None
+        row = self._rows.get(name)
+        if source is None or row >= source.num_instances:
+            self._is_lost |= source is None and row is not None
+            return None
+        record = source.read(tf.constant(row, tf.int64))
+        return small_file(pixels(tf.convert_to_tensor(record)), SIDE)
+
+
+class NoneExported:
+    """Of an index without any."""
+
+    names = frozenset()
+
+    def path(self, name):
+        return None
+
+    has = picture = path
+
+
+def exported_pictures(manifest, names, open_source):
+    """Those of an index, by what its manifest says.
+
+    names: ids that the export wrote; open_source: turns the manifest's `data` into a
+    source, or None.
+    """
+    data = manifest.get("data")
+    if not data:
+        return NoneExported()
+    described = manifest.get("pictures") or _described_before(data)
+    if described["kind"] == "files":
+        return ExportedFiles(names, described["folder"])
+    return ExportedRows(names, functools.partial(open_source, data))
+
+
+def _described_before(data):
+    """What exports without a description are like: their paths are as the flag was."""
+    kind, _, _ = data.get("dataset", "").partition(":")
+    is_folder = kind == "folder" or os.path.isdir(data.get("dataset", ""))
+    return {"kind": "files" if is_folder else "rows", "folder": os.getcwd()}
+
+
+def times_of(path):
+    """[size, mtime_ns, ctime_ns] of a file; None if there is none, or path is None."""
+    try:
+        found = os.stat(path) if path is not None else None
+    except (OSError, ValueError):
+        return None
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return None  # Reading anything else might never end.
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def picture_of_file(path):
+    """The bytes of a small PNG or JPEG of an image file, or None."""
+    times = times_of(path)
+    return None if times is None else _picture_of_file(path, *times)
+
+
+@functools.lru_cache(maxsize=4096)
+def _picture_of_file(path, *times):
+    try:
+        with open(path, "rb") as file:
+            return picture_of_bytes(file.read())
+    except OSError:
+        return None
+
+
+def picture_of_bytes(data):
+    """The same of the bytes of such a file."""
+    try:
+        return small_file(decode(tf.constant(data)), SIDE)
+    except tf.errors.OpError:
+        return None
+
+
+def pictures_of_bytes(files):
+    """`picture_of_bytes` of each, one after the other: each is decoded whole."""
+    return [picture_of_bytes(data) for data in files]
