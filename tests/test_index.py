@@ -1,5 +1,6 @@
 """Adding and removing from the command line, and what is then found."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -8,13 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import npid_tf
 from npid_tf.command_line import progress
 from npid_tf.command_line.program import run
 from npid_tf.index import GROUPS, main
 from npid_tf.runs.index_commands import IndexFlags
 from npid_tf.runs.search import search
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.vector_files import FORMATS, Vectors
 from tests.support.given import given
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -118,11 +122,54 @@ def test_flags_may_come_after_the_command(config, monkeypatch, capsys):
         (["add"], r"`add` needs files"),
         (["stats", "x.png"], r"`stats` takes no files. Received: x.png"),
         (["compact", "x.png"], r"`compact` takes no files"),
+        (["build", "x.npz"], r"`build` takes no files. Received: x.npz"),
+        (["build"], r"Pass --embeddings=FILE"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(config, arguments, message):
     with pytest.raises(ValueError, match=message):
         main(given(config, arguments=arguments))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"embeddings": "x.npz"}, {"recall": 0.9}, {"index_dtype": "int8"}]
+)
+def test_flags_of_build_are_refused_elsewhere(config, changes):
+    with pytest.raises(ValueError, match="is of `npid index build` alone"):
+        flags = dataclasses.replace(config, **changes)
+        main(given(flags, arguments=["stats"]))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_an_index_is_built_of_embeddings_of_others(tmp_path, suffix, capsys):
+    rows, ids = 3 * unit_rows(40, 8), [f"{number}.jpg" for number in range(40)]
+    path = str(tmp_path / f"theirs{suffix}")
+    vectors = Vectors(rows, ids, np.arange(40) % 2, ("cat", "dog"))
+    FORMATS[suffix].write(path, vectors)
+    flags = IndexFlags(
+        export_dir=str(tmp_path / "built"),
+        embeddings=path,
+        recall=0.9,
+        index_dtype="bfloat16",
+    )
+    main(given(flags, arguments=["build"]))
+    shown = capsys.readouterr().out
+    assert "Normalized: lengths were 3 to 3." in shown
+    assert "Built an index of 40 embeddings of 8 numbers" in shown
+    index = npid_tf.load_index(flags.export_dir)
+    found = index.search(rows[5:7] / 3, k=3)
+    nearest = np.argsort(-(rows[5:7] @ rows.T), axis=1)[:, :3]
+    assert found.ids == [[ids[row] for row in line] for line in nearest]
+    assert index.labels(["5.jpg", "6.jpg"]) == ["dog", "cat"]
+    with pytest.raises(ValueError, match=r"holds index/ already"):
+        main(given(flags, arguments=["build"]))
+
+
+def test_an_index_of_an_export_is_not_replaced_by_other_embeddings(config, tmp_path):
+    shutil.rmtree(f"{config.export_dir}/index")
+    flags = dataclasses.replace(config, embeddings="x.npz")
+    with pytest.raises(ValueError, match=r"holds neighbors/ already.* is new"):
+        main(given(flags, arguments=["build"]))
 
 
 def test_without_an_export_it_says_which_flag_to_pass():

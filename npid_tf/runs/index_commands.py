@@ -1,4 +1,5 @@
-"""Changes of the index of an export: add, remove, stats, compact.
+"""Changes of the index of an export: add, remove, stats, compact; and build, of
+embeddings in a file.
 
 The id of an added image is its path as it is written; `remove` takes such ids.
 """
@@ -12,12 +13,20 @@ from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.command_line.progress import progress
 from npid_tf.data.kinds import has_image_extension
 from npid_tf.errors import UserError
+from npid_tf.files.whole_files import whole_folder
+from npid_tf.saved_models.export_folder import MODELS
 from npid_tf.saved_models.exported import embed_files, load_encoder
+from npid_tf.search.builder import DTYPES, build_scann_index
+from npid_tf.search.changes import make_upsert
 from npid_tf.search.engines import ENGINES
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
+from npid_tf.search.scann_index import import_scann
+from npid_tf.vector_files import FORMATS, read_vectors
+from npid_tf.vector_files.unit import is_unit, to_unit_length
 
 AT_ONCE = 64
+NEIGHBORS = 10  # for which an index of a file is tuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +37,50 @@ class IndexFlags(Flags):
         None, "Folder of the exported models and index", path=True
     )
     engine: str = choice(ENGINES, "scann", "What searches; of Milvus ask the server")
+    embeddings: str | None = flag(
+        None, f"build: the file of them, {', '.join(f'FILE{end}' for end in FORMATS)}",
+        path=True,
+    )  # fmt: skip
+    recall: float = flag(
+        0.95, "build: part of the true k nearest that it must find", above=0, at_most=1
+    )
+    index_dtype: str = choice(DTYPES, "float32", "build: what vectors are kept as")
+
+
+def build(flags):
+    """Builds the index in DIR/index of embeddings in a file, without an encoder.
+
+    They are normalized. Raises ValueError for a file or vectors that do not fit, and
+    where DIR holds an index or models already.
+    """
+    if flags.embeddings is None:
+        raise UserError("`embeddings` is required. Pass --embeddings=FILE.")
+    directory = os.path.join(flags.export_dir, "index")
+    for name in ("index", *MODELS):
+        if os.path.exists(os.path.join(flags.export_dir, name)):
+            raise UserError(
+                f"{flags.export_dir} holds {name}/ already. Pass an --export_dir that "
+                "is new: an index of other embeddings does not fit another's models."
+            )
+    import_scann()  # Missing, it would be missed after the reading.
+    vectors = read_vectors(flags.embeddings)
+    unit, lengths = to_unit_length(vectors)
+    if not is_unit(*lengths):
+        print("Normalized: lengths were {:.4g} to {:.4g}.".format(*lengths))
+    items = make_upsert(vectors.ids, unit, vectors.label_texts(), unit.shape[1])
+    labels = None if vectors.labels is None else items.labels
+    index = build_scann_index(
+        unit, items.ids, labels, min(NEIGHBORS, len(unit)), flags.recall,
+        flags.index_dtype,
+        encoder_hash=vectors.about.get("encoder_hash", "unknown"),
+        data={"embeddings": os.path.abspath(flags.embeddings)},
+    )  # fmt: skip
+    with whole_folder(directory) as partial:
+        index.save(partial)
+    print(
+        f"Built an index of {len(unit):,} embeddings of {unit.shape[1]} numbers in "
+        f"{directory}."
+    )
 
 
 def add(export_dir, names):

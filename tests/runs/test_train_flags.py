@@ -109,6 +109,7 @@ PATHS = {
     "uri": "~/milvus.db",
     "data": "folder:~/new",
     "out": "~/out.npz",
+    "embeddings": "~/out.npz",
 }
 
 
