@@ -7,6 +7,7 @@ from npid_tf.checkpoints.stratified import IN_ORDER, is_stratified
 from npid_tf.data.augmentation.augment import build_augmentation
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.sources import Place, load_source
+from npid_tf.data.sources.places.listing import write_left_out
 from npid_tf.distribution.workers import is_multi_worker
 from npid_tf.runs.workdir import checkpoint_directory, manifest_path
 
@@ -38,6 +39,12 @@ def keep_data(config, source, eval_source=None):
     source.keep(manifest_path(config))
     if eval_source is not None:
         eval_source.keep()
+    left_out = [*source.left_out, *(eval_source.left_out if eval_source else ())]
+    path = os.path.join(config.workdir, "left_out.csv")
+    if left_out or os.path.exists(path):  # What it told may be no longer so.
+        write_left_out(path, left_out)
+    if left_out:
+        print(f"Listed in {path}: {len(left_out):,} files and folders left out.")
 
 
 def load(dataset, split, config, manifest=None):
@@ -52,6 +59,7 @@ def load(dataset, split, config, manifest=None):
         skip_corrupt=config.skip_corrupt,
         tables=os.path.join(config.workdir, "contents"),
         stratified=stratified,
+        labels=config.labels,
     )
     source = load_source(dataset, split, place)
     if not stratified:

@@ -8,6 +8,7 @@ import dataclasses
 from npid_tf.backbones import BACKBONES
 from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.data.augmentation.augment import AUGMENTATIONS, HUE_AND_SATURATION
+from npid_tf.data.sources.places import split_places
 from npid_tf.distribution.strategies import STRATEGIES
 from npid_tf.encoders.encoder import HEADS
 from npid_tf.errors import UserError
@@ -34,8 +35,10 @@ class TrainFlags(Flags):
     )
     # Data.
     dataset: str = flag(
-        "digits", "digits, tfds:NAME, folder:DIR or npz:FILE", path=True
-    )
+        "digits",
+        "digits, tfds:NAME, npz:FILE, or images: DIR, FILE.zip, FILE.tar, LIST.txt, "
+        "gs://..., hf:DIR, or several with commas", path=True,
+    )  # fmt: skip
     data_dir: str | None = flag(
         None, "TFDS data_dir; None: TFDS's own default", path=True
     )
@@ -44,6 +47,10 @@ class TrainFlags(Flags):
         None, "Labelled images for kNN; None: --eval_split of --dataset", path=True
     )
     eval_split: str | None = flag(None, "Split of the labelled images for kNN")
+    labels: str = flag(
+        "folder", "Classes of files: folder (the first sub-folder), none, or FILE.csv "
+        "of lines PATH,CLASS", path=True,
+    )  # fmt: skip
     skip_corrupt: bool = flag(False, "Leave out files that cannot be decoded")
     image_size: int = flag(
         32, "Side of the square images the encoder sees, in pixels", at_least=1
@@ -151,6 +158,12 @@ class TrainFlags(Flags):
         super().__post_init__()
         if not self.workdir:
             raise UserError("`workdir` must name a folder. Received: ''.")
+        if "-" in split_places(self.dataset):
+            raise UserError(
+                "`dataset` of a run must be there for the programs that come after it, "
+                "and standard input is not. Received: -. Write the list to a file, and "
+                "pass --dataset=LIST.txt."
+            )
 
 
 # The first flag of each group, in the order of the fields.
@@ -183,6 +196,7 @@ OF_ANY_PROGRAM = (
     "split",
     "eval_dataset",
     "eval_split",
+    "labels",
     "skip_corrupt",
     "image_size",
     "crop_fraction",

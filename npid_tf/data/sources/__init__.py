@@ -3,12 +3,12 @@
 What a source has is told in `source.py`.
 """
 
-import os
 import typing
 
 from npid_tf.data.sources.arrays import load_npz
 from npid_tf.data.sources.digits import load_digits
 from npid_tf.data.sources.image_folder import load_folder
+from npid_tf.data.sources.places import PLACES, is_place
 from npid_tf.data.sources.tfds import load_tfds
 from npid_tf.errors import UserError
 
@@ -20,6 +20,7 @@ class Place(typing.NamedTuple):
     data_dir: of TFDS, or None. skip_corrupt: whether to leave out files that do not
     decode. tables: folder that keeps what spares reading all images again, or None.
     stratified: whether a part, as in train[:80%], takes its share of every class.
+    labels: what the classes of files are (see places/labels.py).
     """
 
     manifest: str | None = None
@@ -27,6 +28,7 @@ class Place(typing.NamedTuple):
     skip_corrupt: bool = False
     tables: str | None = None
     stratified: bool = True
+    labels: str = "folder"
 
 
 # kind: (what its name is called, as in npz:FILE, or None without one; function of the
@@ -41,7 +43,7 @@ SOURCES = {
         "DIR",
         lambda name, split, place: load_folder(
             name, split, place.manifest, place.skip_corrupt, place.tables,
-            place.stratified,
+            place.stratified, place.labels,
         ),
     ),
     "npz": ("FILE", lambda name, split, place: load_npz(name, split, place.stratified)),
@@ -51,16 +53,17 @@ SOURCES = {
 def load_source(dataset, split, place):
     """The source that `dataset` names: digits, tfds:NAME, folder:DIR or npz:FILE.
 
-    The folder itself and an .npz file may stand for folder:DIR and npz:FILE. Raises
-    ValueError for unknown or unreadable data.
+    An .npz file itself may stand for npz:FILE, and any place of images, or several with
+    commas, for folder:DIR. Raises ValueError for unknown or unreadable data.
     """
     kind, _, name = dataset.partition(":")
-    if kind not in SOURCES and os.path.isdir(dataset):
+    if kind not in SOURCES and is_place(dataset):
         kind, name = "folder", dataset
     elif kind not in SOURCES and dataset.endswith(".npz"):
         kind, name = "npz", dataset
     word, load = SOURCES.get(kind, (None, None))
     if load is None or bool(word) is not bool(name):
         known = [f"{k}:{w}" if w else k for k, (w, _) in SOURCES.items()]
+        known += [kind.what for kind in PLACES if kind.what]
         raise UserError(f"Unknown dataset {dataset!r}. Known: {', '.join(known)}.")
     return load(name, split, place)

@@ -1,10 +1,8 @@
-"""Digests of files, without reading unchanged files again.
+"""Digests of images, without reading unchanged files again.
 
-What a file held is known by its size and its times of change. A tool can put the
-modification time back, but not the other (ctime), so both count.
+What a file held is known by its size and its times of change.
 """
 
-import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -14,7 +12,8 @@ import weakref
 
 import tensorflow as tf
 
-from npid_tf.data.decode import decode
+from npid_tf.data.sources.places.digests import digest_all
+from npid_tf.data.sources.places.listing import stat_or_none, times_of
 from npid_tf.errors import FileError
 from npid_tf.files.formats import check_format, stamp
 from npid_tf.files.whole_files import open_whole
@@ -26,78 +25,71 @@ _WATCHED = weakref.WeakSet()  # Files of all data in use, for `naming_lost_files
 
 
 class Contents:
-    """Digests of the files of a folder; those that were read before come from a table.
+    """Digests of the images of a data set; those read before come from a table.
 
     Args:
-        directory: of the files.
+        places: of the images, as in `list_images`.
         tables: folder of such tables, below a workdir; None: keep no table.
     """
 
-    def __init__(self, directory, tables=None):
-        self.directory = directory
+    def __init__(self, places, tables=None):
+        self.places = os.fspath(places)
         self._path = None
         if tables is not None:
-            place = os.fsencode(os.path.realpath(directory))
-            name = hashlib.sha256(place).hexdigest()[:16]
+            is_folder = os.path.isdir(self.places)
+            place = os.path.realpath(self.places) if is_folder else self.places
+            name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
             self._path = os.path.join(tables, f"{name}.json")
         self._kept = self._read_table()
         self._digests = {}
-        self._times = {}  # {name: [size, mtime_ns, ctime_ns]} of what was asked for
+        self._times = {}  # {key: of what was asked for}
         self._watched = Watched({})
+        self.reasons = {}  # {key: why it does not decode}
 
-    def digest_images(self, stats):
-        """The digest of each file's bytes, or None if it does not decode.
+    def digest_images(self, listing):
+        """{key: digest of the image's bytes, or None if it does not decode} of all.
 
-        stats: {name: os.stat_result}, None for those that are not there.
+        `reasons` then tells why.
         """
-        times = {name: _times(stat) for name, stat in stats.items()}
-        self._times |= {name: each for name, each in times.items() if each}
-        self._watched.times = {
-            os.path.join(self.directory, name): each
-            for name, each in self._times.items()
-        }
-        unread = [
-            name
-            for name, each in times.items()
-            if each is None or self._kept.get(name, [None])[:-1] != each
-        ]
-        _let_tick([times[name][2] for name in unread if times[name]])
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            new = dict(zip(unread, pool.map(self._digest_image, unread), strict=True))
-        digests = {
-            name: new[name] if name in new else self._kept[name][-1] for name in stats
-        }
-        self._digests |= digests
+        self._watched.times = listing.watched
+        self._times = {key: item.times for key, item in listing.items.items()}
+        digests, unread = {}, []
+        for key, times in self._times.items():
+            entry = self._kept.get(key)
+            if times is None or entry is None or entry[:3] != times:
+                unread.append(key)
+                digests[key] = None  # For their order.
+            else:
+                digests[key] = entry[3]
+        # Clocks of file systems only: those of services are not ours.
+        items = [listing.items[key] for key in unread]
+        _let_tick([item.times[2] for item in items if item.times])
+        for number, digest, reason in digest_all(items):
+            digests[unread[number]] = digest
+            if digest is None:
+                self.reasons[unread[number]] = reason
+        self._digests = digests
         return digests
 
     def save(self):
         """Writes the table, if it changed, into an existing workdir."""
         table = {
-            name: [*self._times[name], digest]
-            for name, digest in self._digests.items()
-            if digest is not None and name in self._times
+            key: [*self._times[key], digest]
+            for key, digest in self._digests.items()
+            if digest is not None
         }
         if self._path is None or table == self._kept:
             return
         workdir = os.path.dirname(os.path.dirname(self._path))
         if not os.path.isdir(workdir):
             return
-        record = {**stamp("features"), "directory": str(self.directory), "files": table}
+        record = {**stamp("features"), "directory": self.places, "files": table}
         try:
             with open_whole(self._path) as file:
                 json.dump(record, file)
         except OSError as error:  # It only spares time.
             print(f"Not saved, so read again next time: {self._path}: {error}")
         self._kept = table
-
-    def _digest_image(self, name):
-        try:
-            with open(os.path.join(self.directory, name), "rb") as file:
-                content = file.read()
-            decode(tf.constant(content))
-        except (OSError, tf.errors.OpError):
-            return None
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def _read_table(self):
         if self._path is None or not os.path.exists(self._path):
@@ -131,16 +123,8 @@ class Watched:
         return [
             path
             for path, times in self.times.items()
-            if "://" not in path and _times(stat_or_none(path)) != times
+            if times_of(stat_or_none(path)) != times
         ]
-
-
-def stat_or_none(path):
-    """os.stat, or None if there is nothing."""
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
 
 
 @contextlib.contextmanager
@@ -159,10 +143,6 @@ def naming_lost_files():
             "the same command again: training goes on from its last checkpoint. To do "
             "without them, start in a new --workdir."
         ) from error
-
-
-def _times(stat):
-    return None if stat is None else [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _let_tick(ctimes):

@@ -29,34 +29,30 @@ def read_manifest(path):
     return manifest
 
 
-def make_manifest(directory, stats, digests, skip_corrupt):
+def make_manifest(directory, items, digests, skip_corrupt, reasons):
     # All were decoded: that costs less than a part of one epoch, and finds a broken
     # file before the training that it would stop.
-    corrupt = [path for path in stats if digests[path] is None]
+    corrupt = [path for path in items if digests[path] is None]
     if corrupt and not skip_corrupt:
         raise UserError(
-            f"{len(corrupt)} of {len(stats)} files in {directory} do not decode as "
-            f"JPEG, PNG, BMP or GIF: {first_of(corrupt)}. Repair or remove them, or "
-            "pass --skip_corrupt to train without them."
+            f"{len(corrupt)} of {len(items)} files in {directory} do not decode: "
+            f"{first_of(corrupt)}. The first: {reasons.get(corrupt[0], 'unknown')}. "
+            "Repair or remove them, or pass --skip_corrupt to train without them."
         )
-    paths = [path for path in stats if digests[path] is not None]
+    paths = [path for path in items if digests[path] is not None]
     if not paths:
         raise UserError(f"No file in {directory} decodes as an image.")
     return {
         "paths": paths,
-        "sizes": {path: stats[path].st_size for path in paths},
+        "sizes": {path: items[path].size for path in paths},
         "contents": {path: digests[path] for path in paths},
         "corrupt": corrupt,
     }
 
 
-def check_same_files(directory, manifest, stats):
+def check_same_files(directory, manifest, items):
     corrupt = set(manifest["corrupt"])
-    files = {
-        path: stat.st_size if stat else 0
-        for path, stat in stats.items()
-        if path not in corrupt
-    }
+    files = {path: item.size for path, item in items.items() if path not in corrupt}
     known = manifest["sizes"]
     added, removed = sorted(files.keys() - known), sorted(known.keys() - files)
     resized = sorted(

@@ -10,6 +10,7 @@ uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the re
 one image. Index i is the same image in every epoch and after every restart.
 
 `keep()` writes, if there is something, what spares later programs reading all of it.
+`left_out` tells which files are no images of it, and why (see places/listing.py).
 
 `image_shape` is (height, width) if all images have it and `record` turns many
 handles into uint8 [batch, height, width, 3] at once, else None.
@@ -47,6 +48,7 @@ class RandomAccess:
         image_shape=None,
         targets=None,
         keep=None,
+        left_out=(),
     ):
         self.read = read
         self.num_instances = num_instances
@@ -57,6 +59,7 @@ class RandomAccess:
         self.image_shape = image_shape
         self.targets = targets
         self.keep = keep or (lambda manifest_path=None: None)
+        self.left_out = left_out
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""

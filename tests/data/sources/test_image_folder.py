@@ -198,8 +198,11 @@ def test_linked_classes_are_read(tmp_path, images):
     assert (source.num_instances, source.class_names) == (1, ("ant",))
 
 
-def test_a_folder_that_links_to_itself_is_refused(copied):
+def test_a_folder_that_links_to_itself_is_read_once(copied, capsys):
     directory, _ = copied
     (directory / "loop").symlink_to(directory)
-    with pytest.raises(ValueError, match=r"loop and .* are the same folder"):
-        load_folder(directory)
+    source = load_folder(directory)
+    assert source.num_instances == 20
+    (left_out,) = source.left_out
+    assert left_out.path == str(directory / "loop")
+    assert "folders that are there already" in capsys.readouterr().out
