@@ -99,6 +99,7 @@ PATHS = {
     "dataset": "folder:~/photos",
     "eval_dataset": "npz:~/test.npz",
     "labelled_dataset": "folder:~",
+    "labels": "~/labels.csv",
     "data_dir": "~/tfds",
     "export_dir": "~/export",
     "image": "~/a~.jpg",
