@@ -1,9 +1,10 @@
-"""Changes the index of an export: `npid index add|remove|stats|compact --export_dir=DIR
-FILES...`, or `python -m npid_tf.index ...`; `npid index build --embeddings=FILE
---export_dir=DIR` makes one of embeddings that need not be ours.
+"""Changes the index of an export: `npid index add|remove|sync|stats|compact
+--export_dir=DIR FILES...`, or `python -m npid_tf.index ...`; `npid index build
+--embeddings=FILE --export_dir=DIR` makes one of embeddings that need not be ours.
 
-The id of an added image is its path as it is written; `remove` takes such ids. Where a
-server has the index open to change it, stop that first, or make the change through it.
+The id of an added image is its path as it is written; `remove` takes such ids. `sync
+FOLDER` adds, replaces, renames and removes what changed in a folder. Where a server has
+the index open to change it, stop that first, or make the change through it.
 """
 
 import dataclasses

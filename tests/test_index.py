@@ -117,7 +117,7 @@ def test_flags_may_come_after_the_command(config, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], r"Unknown command None. Known: add, remove, stats, compact"),
+        ([], r"Unknown command None. Known: add, remove, sync, stats, compact"),
         (["drop"], r"Unknown command 'drop'. Known: add"),
         (["add"], r"`add` needs files"),
         (["stats", "x.png"], r"`stats` takes no files. Received: x.png"),

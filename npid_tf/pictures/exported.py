@@ -7,6 +7,7 @@ wrote are, `names`, and for them the export tells of which folder.
 """
 
 import functools
+import json
 import os
 import stat
 
@@ -14,33 +15,43 @@ import tensorflow as tf
 
 from npid_tf.data.decode import decode, pixels
 from npid_tf.data.shrink import small_file
+from npid_tf.files.formats import check_format, stamp
+from npid_tf.files.whole_files import write_whole
 
 SIDE = 160  # pixels
 
 
-def describe_pictures(source, started):
-    """What a manifest says of the images of a source: a dict for JSON.
+def describe_pictures(paths, read_at=0):
+    """What a manifest says of the images of an index: a dict for JSON.
 
-    started: when they began to be read, in seconds since 1970.
+    paths: their ids, or None if these are numbers; read_at: when the images began to be
+    read, in seconds since 1970.
     """
-    are_files = source.paths is not None and any(map(os.path.isfile, source.paths))
+    are_files = paths is not None and any(map(os.path.isfile, paths))
     kind = "files" if are_files else "rows"
-    return {"kind": kind, "folder": os.getcwd(), "read_at": started}
+    return {"kind": kind, "folder": os.getcwd(), "read_at": read_at}
 
 
 class ExportedFiles:
     """Pictures of those ids that are paths of files.
 
-    names: ids that the export wrote; folder: of relative paths.
+    names: ids that the export wrote; folder: of relative paths; read_at: when they
+    began to be read, in seconds since 1970; digests_path: of a file of their digests.
     """
 
-    def __init__(self, names, folder):
+    def __init__(self, names, folder, read_at=0, digests_path=None):
         self.names = frozenset(map(str, names))
+        self.read_at = read_at
         self._folder = folder
+        self._digests = functools.cache(lambda: _read_digests(digests_path))
 
     def path(self, name):
         """The absolute path of a file, or None for an id that is none of `names`."""
         return os.path.join(self._folder, name) if name in self.names else None
+
+    def digest(self, name):
+        """Of the bytes that a file had; None: not known."""
+        return self._digests().get(name)
 
     def has(self, name):
         """Whether the file is there."""
@@ -93,18 +104,19 @@ class NoneExported:
     has = picture = path
 
 
-def exported_pictures(manifest, names, open_source):
+def exported_pictures(manifest, names, open_source, digests_path=None):
     """Those of an index, by what its manifest says.
 
     names: ids that the export wrote; open_source: turns the manifest's `data` into a
-    source, or None.
+    source, or None; digests_path: as `write_digests` wrote it, or of no file.
     """
-    data = manifest.get("data")
-    if not data:
-        return NoneExported()
+    data = manifest.get("data") or {}
     described = manifest.get("pictures") or _described_before(data)
     if described["kind"] == "files":
-        return ExportedFiles(names, described["folder"])
+        read_at = described.get("read_at", 0)
+        return ExportedFiles(names, described["folder"], read_at, digests_path)
+    if "dataset" not in data:
+        return NoneExported()
     return ExportedRows(names, functools.partial(open_source, data))
 
 
@@ -113,6 +125,22 @@ def _described_before(data):
     kind, _, _ = data.get("dataset", "").partition(":")
     is_folder = kind == "folder" or os.path.isdir(data.get("dataset", ""))
     return {"kind": "files" if is_folder else "rows", "folder": os.getcwd()}
+
+
+def write_digests(path, digests):
+    """Writes the digests of exported files, {id: digest}."""
+    write_whole(path, json.dumps({**stamp("pictures"), "digests": digests}))
+
+
+def _read_digests(path):
+    """The same; none if there is no file, or no whole one: they only spare work."""
+    try:
+        with open(path or os.devnull, encoding="utf-8") as file:
+            record = json.load(file)
+        check_format(record, "pictures", path)
+        return dict(record["digests"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def times_of(path):

@@ -8,6 +8,8 @@ from npid_tf.pictures.store import Known, PictureStore
 from npid_tf.search.index_files import read_ids, read_manifest
 from npid_tf.search.live.files import PICTURES
 
+DIGESTS = "digests.json"  # of an index's folder
+
 
 class Pictures:
     """Pictures of items; what `store` says of one goes before what was exported.
@@ -54,9 +56,11 @@ def pictures_of_folder(index_dir, open_source):
     """Those of the index in EXPORT/index, as `exported_pictures` makes them."""
     directory = standing(index_dir)
     manifest = read_manifest(directory)
-    names = read_ids(directory)[0] if manifest.get("data") else ()
+    names, *_ = read_ids(directory)
     store = PictureStore(os.path.join(f"{os.path.normpath(index_dir)}.live", PICTURES))
-    return Pictures(store, exported_pictures(manifest, names, open_source))
+    digests = os.path.join(directory, DIGESTS)
+    exported = exported_pictures(manifest, names, open_source, digests)
+    return Pictures(store, exported)
 
 
 def pictures_of_milvus(export_dir, manifest, open_source):

@@ -119,7 +119,7 @@ def _write(config, flags, new, encoder, vectors, source, started):
             "split": config.split,
             "skip_corrupt": config.skip_corrupt,
         },
-        "pictures": describe_pictures(source, started),
+        "pictures": describe_pictures(source.paths, started),
     }
     k = min(flags.k)
     embedder = Embedder(encoder, config.image_size, config.crop_fraction)

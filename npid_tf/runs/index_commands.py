@@ -1,31 +1,30 @@
-"""Changes of the index of an export: add, remove, stats, compact; and build, of
+"""Changes of the index of an export: add, remove, sync, stats, compact; and build, of
 embeddings in a file.
 
 The id of an added image is its path as it is written; `remove` takes such ids.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 
 from npid_tf.command_line.fields import Flags, choice, flag
-from npid_tf.command_line.progress import progress
 from npid_tf.data.kinds import has_image_extension
 from npid_tf.errors import UserError
 from npid_tf.files.whole_files import whole_folder
+from npid_tf.pictures.exported import describe_pictures
+from npid_tf.runs.index_sync import sync_folder
+from npid_tf.runs.item_files import in_parts, opened, put_files
 from npid_tf.saved_models.export_folder import MODELS
-from npid_tf.saved_models.exported import embed_files, load_encoder
+from npid_tf.saved_models.exported import load_encoder
 from npid_tf.search.builder import DTYPES, build_scann_index
 from npid_tf.search.changes import make_upsert
 from npid_tf.search.engines import ENGINES
-from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
 from npid_tf.search.scann_index import import_scann
 from npid_tf.vector_files import FORMATS, read_vectors
 from npid_tf.vector_files.unit import is_unit, to_unit_length
 
-AT_ONCE = 64
 NEIGHBORS = 10  # for which an index of a file is tuned
 
 
@@ -74,6 +73,7 @@ def build(flags):
         flags.index_dtype,
         encoder_hash=vectors.about.get("encoder_hash", "unknown"),
         data={"embeddings": os.path.abspath(flags.embeddings)},
+        pictures=describe_pictures(items.ids),
     )  # fmt: skip
     with whole_folder(directory) as partial:
         index.save(partial)
@@ -91,12 +91,11 @@ def add(export_dir, names):
     """
     paths = list(dict.fromkeys(path for name in names for path in _images(name)))
     bad = {}
-    with _opened(export_dir) as index:
+    with opened(export_dir) as (index, pictures):
         encoder = load_encoder(export_dir, index.encoder_hash)
-        for some in _with_progress("Adding", paths):
-            embeddings, good, some_bad = embed_files(encoder, some)
-            index.upsert(good, embeddings)
-            bad |= some_bad
+        for some in in_parts("Adding", paths):
+            files = dict(zip(some, some, strict=True))
+            bad |= put_files(index, pictures, encoder, files)
         print(f"Added {len(paths) - len(bad)} images; the index holds {len(index)}.")
     if bad:
         raise UserError(
@@ -108,15 +107,23 @@ def add(export_dir, names):
 def remove(export_dir, names):
     """Takes items out of the index. Raises ValueError that names unknown ids."""
     unknown = []
-    with _opened(export_dir) as index:
-        for some in _with_progress("Removing", list(dict.fromkeys(names))):
+    with opened(export_dir) as (index, pictures):
+        for some in in_parts("Removing", list(dict.fromkeys(names))):
             unknown += [name for name in some if name not in index]
             index.delete(some)
+            pictures.store.delete(some)
         print(
             f"Removed {len(set(names)) - len(unknown)}; the index holds {len(index)}."
         )
     if unknown:
         raise UserError(f"Not in the index: {', '.join(unknown)}.")
+
+
+def sync(export_dir, names):
+    """Brings the index to the state of a folder: see index_sync.py."""
+    if len(names) != 1 or not os.path.isdir(names[0]):
+        raise UserError(f"`sync` needs one folder. Received: {' '.join(names)}.")
+    sync_folder(export_dir, names[0], _images(names[0]))
 
 
 def stats(export_dir, names):
@@ -129,29 +136,19 @@ def stats(export_dir, names):
 def compact(export_dir, names):
     """Builds a new index of all items, so that none is searched one by one."""
     _check_none(names, "compact")
-    with _opened(export_dir) as index:
+    with opened(export_dir) as (index, _):
         print(f"Building an index of {len(index)} items.")
         index.compact()
         print(json.dumps(index.stats(), indent=1))
 
 
-COMMANDS = {"add": add, "remove": remove, "stats": stats, "compact": compact}
-
-
-@contextlib.contextmanager
-def _opened(export_dir):
-    with contextlib.closing(LiveIndex(os.path.join(export_dir, "index"))) as index:
-        yield index
-        index.wait()  # Closing would undo what many changes have started.
-
-
-def _with_progress(what, names):
-    """Some of the names at a time, with a bar that shows how far it is."""
-    with progress(what, len(names), "items") as bar:
-        for start in range(0, len(names), AT_ONCE):
-            some = names[start : start + AT_ONCE]
-            yield some
-            bar.update(len(some))
+COMMANDS = {
+    "add": add,
+    "remove": remove,
+    "sync": sync,
+    "stats": stats,
+    "compact": compact,
+}
 
 
 def _images(path):

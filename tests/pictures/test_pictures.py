@@ -135,10 +135,10 @@ def test_of_an_index_elsewhere_the_store_tells_which_ids_are_files(
     _, images = photos
     monkeypatch.chdir(tmp_path)
     source = from_arrays(np.zeros([3, 2, 2, 3], np.uint8))
-    assert describe_pictures(source, 1.5)["kind"] == "rows"
+    assert describe_pictures(source.paths, 1.5)["kind"] == "rows"
     source.paths = list(images)
     manifest = {"n": 3, "data": {"dataset": "photos"}}
-    manifest["pictures"] = describe_pictures(source, 1.5)
+    manifest["pictures"] = describe_pictures(source.paths, 1.5)
     assert manifest["pictures"] == {
         "kind": "files", "folder": str(tmp_path), "read_at": 1.5
     }  # fmt: skip
