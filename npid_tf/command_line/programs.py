@@ -19,6 +19,10 @@ PROGRAMS = {
     "serve": ("answer over HTTP and gRPC", ["npid_tf.server.serve:ServeFlags"]),
     "convert": ("weights in and out", ["npid_tf.runs.convert:ConvertFlags"]),
 }
+# Flags that files of before have, and what became of them.
+FORMER_FLAGS = {
+    "max_images": "evaluate until 0.2, whose diagnostics now compare all images",
+}
 
 
 @functools.cache
@@ -36,4 +40,4 @@ def flags_of_all_programs():
     for protocol in protocols.values():
         for field in dataclasses.fields(protocol.flags):
             found.setdefault(field.name, f"evaluate --protocol={protocol.name}")
-    return found
+    return {**FORMER_FLAGS, **found}

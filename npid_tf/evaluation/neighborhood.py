@@ -5,26 +5,9 @@ from scipy import stats
 
 from npid_tf.checks.vectors_and_labels import checked_labels, dense_labels
 from npid_tf.errors import UserError
-from npid_tf.search.nearest import nearest
 from npid_tf.search.votes import class_scores
 
 QUERIES_AT_ONCE = 256
-
-
-def nearest_others(embeddings, k):
-    """The k most similar rows of each row, itself left out.
-
-    embeddings: float32 [num_rows, dim]. Returns (similarities, indices) as `nearest`.
-    Raises ValueError if there are not k other rows.
-    """
-    if k >= len(embeddings):
-        raise UserError(f"`k` must be below the {len(embeddings)} rows. Received: {k}.")
-    similarities, neighbors = nearest(embeddings, embeddings, k + 1)
-    itself = neighbors == np.arange(len(embeddings))[:, None]
-    # Among more than k equals of a row, it may be missing: the last one goes then.
-    itself[~itself.any(axis=1), -1] = True
-    shape = [len(embeddings), k]
-    return similarities[~itself].reshape(shape), neighbors[~itself].reshape(shape)
 
 
 def k_occurrences(neighbors, num_rows):

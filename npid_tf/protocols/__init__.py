@@ -6,6 +6,7 @@ arrays is in `npid_tf.evaluation`, under the same name.
 """
 
 from npid_tf.protocols import (
+    curation,
     fine_tune,
     knn,
     linear_heads,
@@ -23,6 +24,7 @@ PROTOCOLS = {
         knn.PROTOCOL,
         retrieval.PROTOCOL,
         measure.PROTOCOL,
+        curation.PROTOCOL,
         linear_probe.PROTOCOL,
         linear_heads.PROTOCOL,
         svm.PROTOCOL,

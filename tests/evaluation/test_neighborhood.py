@@ -7,36 +7,13 @@ from npid_tf.evaluation.knn import knn_accuracy
 from npid_tf.evaluation.neighborhood import (
     hubness,
     k_occurrences,
-    nearest_others,
     similar_pairs,
     vote,
     without_mirrored,
 )
+from npid_tf.evaluation.neighbors_of_all import NeighborSearch
 from npid_tf.search.nearest import nearest
 from tests.support.vectors import unit_rows
-
-
-def test_the_nearest_others_are_a_full_sort_s_without_the_row_itself():
-    rows = unit_rows(30, 4)
-    similarities, neighbors = nearest_others(rows, 5)
-    scores = rows @ rows.T
-    np.fill_diagonal(scores, -np.inf)
-    expected = np.argsort(-scores, axis=1)[:, :5]
-    np.testing.assert_array_equal(neighbors, expected)
-    np.testing.assert_allclose(
-        similarities, np.take_along_axis(scores, expected, axis=1), atol=1e-6
-    )
-
-
-def test_of_many_equal_rows_none_is_its_own_neighbor():
-    _, neighbors = nearest_others(np.tile(unit_rows(1, 4), (6, 1)), 2)
-    assert neighbors.shape == (6, 2)
-    assert not (neighbors == np.arange(6)[:, None]).any()
-
-
-def test_more_others_than_there_are_is_refused():
-    with pytest.raises(ValueError, match=r"below the 3 rows\. Received: 3"):
-        nearest_others(unit_rows(3, 2), 3)
 
 
 def test_occurrences_count_the_lists_a_row_is_in():
@@ -56,9 +33,9 @@ def test_a_row_that_is_near_to_all_is_a_hub():
     # On a cone around the first axis: its middle is nearer to all than they are.
     rows = np.concatenate([np.ones([200, 1]), unit_rows(200, 50)], axis=1)
     rows = (rows / np.sqrt(2)).astype(np.float32)
-    _, without = nearest_others(rows, 5)
+    _, without = NeighborSearch(rows, 5).of_all()
     rows[0] = np.eye(51)[0]
-    _, neighbors = nearest_others(rows, 5)
+    _, neighbors = NeighborSearch(rows, 5).of_all()
     occurrences = k_occurrences(neighbors, 200)
     assert occurrences[0] == 199
     assert hubness(occurrences) > 5 > hubness(k_occurrences(without, 200))
@@ -69,7 +46,7 @@ def test_pairs_come_once_the_most_similar_first():
     rows[[3, 11, 20]] = rows[[30, 12, 30]]
     rows[11] += 0.01
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found = similar_pairs(*nearest_others(rows, 4))
+    found = similar_pairs(*NeighborSearch(rows, 4).of_all())
     assert len(found[0]) == 40 * 4
     first, second, similarities = without_mirrored(*found)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))

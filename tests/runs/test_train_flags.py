@@ -12,6 +12,7 @@ from npid_tf.command_line.given import parse
 from npid_tf.command_line.programs import PROGRAMS
 from npid_tf.errors import UserError
 from npid_tf.protocols import PROTOCOLS
+from npid_tf.protocols.curation import CurationFlags
 from npid_tf.protocols.diagnostics.measure import DiagnosticsFlags
 from npid_tf.protocols.fine_tune import FineTuneFlags
 from npid_tf.protocols.labelled import LayerFlags
@@ -59,7 +60,7 @@ NUMERIC = [
         (LayerFlags, "layers", (), "`layers` must be one at least"),
         (TrainFlags, "knn_temperature", 0, "`knn_temperature` must be positive"),
         (ExportFlags, "recall", 0, r"`recall` must be in \(0, 1\]. Received: 0"),
-        (DiagnosticsFlags, "max_images", 1, "`max_images` must be at least 2"),
+        (CurationFlags, "neighbors", 0, "`neighbors` must be at least 1"),
         (
             DiagnosticsFlags,
             "duplicate_similarity",
@@ -111,6 +112,7 @@ PATHS = {
     "data": "folder:~/new",
     "out": "~/out.npz",
     "embeddings": "~/out.npz",
+    "against": "folder:~/held_out",
 }
 
 

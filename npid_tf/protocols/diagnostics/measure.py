@@ -4,7 +4,6 @@ Writes WORKDIR/evaluation/report/: report.html, near_duplicates.csv, leaks.csv w
 there are images to classify, and projector/ for TensorBoard.
 """
 
-import csv
 import dataclasses
 import os
 import shutil
@@ -18,12 +17,13 @@ from npid_tf.evaluation.alignment import NUM_PAIRS, alignment, uniformity
 from npid_tf.evaluation.neighborhood import (
     hubness,
     k_occurrences,
-    nearest_others,
     similar_pairs,
     vote,
     without_mirrored,
 )
+from npid_tf.evaluation.neighbors_of_all import NeighborSearch
 from npid_tf.files.run_lock import in_turn
+from npid_tf.protocols.curation import pairs_at_least, write_pairs
 from npid_tf.protocols.diagnostics.page import make_page
 from npid_tf.protocols.diagnostics.thumbnails import class_name, read_thumbnails
 from npid_tf.protocols.embeddings import embed_run, has_labels, sample_images
@@ -45,15 +45,15 @@ NUM_PROJECTED = 5_000  # images in TensorBoard's projector, at most
 class Training:
     """Training images beside each other.
 
-    vectors: of all; sample: the images looked at; neighbors: of each of the sample;
-    occurrences: in how many of these lists each of the sample is.
+    vectors, neighbors: of each; occurrences: in how many lists of neighbors each is;
+    how: the neighbors were found.
     """
 
     vectors: np.ndarray
-    sample: np.ndarray
     neighbors: tuple
     occurrences: np.ndarray
     near_duplicates: tuple
+    how: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +74,6 @@ class HeldOut:
 class DiagnosticsFlags(Flags):
     """What is compared, and from where on two images are alike."""
 
-    max_images: int = flag(
-        50_000, "Training images compared with each other; of more, a sample",
-        at_least=2,
-    )  # fmt: skip
     duplicate_similarity: float = flag(
         0.95, "Similarity from which two images count as near duplicates",
         above=0, at_most=1,
@@ -107,7 +103,7 @@ def evaluate_diagnostics(config, flags):
             eval_source = without_classes(eval_source)
     run = embed_run(config, source, eval_source, NUM_VIEWED, num_views=2)
     vectors = run.train["refreshed embeddings"]
-    training, held_out = analyze_training(config, flags, vectors), None
+    training, held_out = analyze_training(vectors), None
     if eval_source is not None:
         queries = run.held_out["refreshed embeddings"]
         held_out = analyze_held_out(flags, source, eval_source, vectors, queries)
@@ -122,8 +118,8 @@ def evaluate_diagnostics(config, flags):
         if held_out is not None:
             pairs["leaks.csv"] = held_out.leaks, eval_source
         for name, (found, first_source) in pairs.items():
-            path = f"{partial}/{name}"
-            _write_pairs(path, found, first_source, source, flags.duplicate_similarity)
+            found = pairs_at_least(flags.duplicate_similarity, *found)
+            write_pairs(f"{partial}/{name}", found, first_source.paths, source.paths)
         _write_projector(config, source, vectors, f"{partial}/projector")
         with open(f"{partial}/report.html", "w", encoding="utf-8") as file:
             file.write(
@@ -135,18 +131,16 @@ def evaluate_diagnostics(config, flags):
     return rows
 
 
-def analyze_training(config, flags, vectors):
+def analyze_training(vectors):
     """`Training` of embeddings float32 [num_instances, dim]."""
-    sample = sample_images(len(vectors), flags.max_images, config.seed)
-    k = min(NUM_NEIGHBORS, len(sample) - 1)
-    similarities, neighbors = nearest_others(vectors[sample], k)
-    first, second, alike = without_mirrored(*similar_pairs(similarities, neighbors))
+    search = NeighborSearch(vectors, min(NUM_NEIGHBORS, len(vectors) - 1))
+    similarities, neighbors = search.of_all()
     return Training(
         vectors=vectors,
-        sample=sample,
-        neighbors=(similarities, sample[neighbors]),
-        occurrences=k_occurrences(neighbors, len(sample)),
-        near_duplicates=(sample[first], sample[second], alike),
+        neighbors=(similarities, neighbors),
+        occurrences=k_occurrences(neighbors, len(vectors)),
+        near_duplicates=without_mirrored(*similar_pairs(similarities, neighbors)),
+        how=search.how,
     )
 
 
@@ -175,20 +169,18 @@ def measure(config, flags, training, views, held_out, eval_source):
     def add(name, value, over):
         rows.append({"measure": name, "value": value, "over": over})
 
-    images, k = (
-        f"{len(training.sample):,} training images",
-        training.neighbors[1].shape[1],
-    )
+    images = f"{len(training.vectors):,} training images"
+    nearest_of = f"{training.neighbors[1].shape[1]} nearest of {images}"
     alike = f"at a similarity of {flags.duplicate_similarity} or more"
     over = f"two views each of {len(views[0]):,} training images"
     add("alignment", alignment(*views), over)
     over = f"{NUM_PAIRS:,} pairs of training images"
     add("uniformity", uniformity(training.vectors, seed=config.seed), over)
-    add("hubness", hubness(training.occurrences), f"{k} nearest of {images}")
-    over = f"part of {images} that is among the {k} nearest of none"
+    add("hubness", hubness(training.occurrences), f"{nearest_of}, {training.how}")
+    over = f"part that is among the {nearest_of} of none"
     add("antihubs", float((training.occurrences == 0).mean()), over)
     is_pair = training.near_duplicates[2] >= flags.duplicate_similarity
-    add("near-duplicate pairs", int(is_pair.sum()), f"{k} nearest of {images}, {alike}")
+    add("near-duplicate pairs", int(is_pair.sum()), f"{nearest_of}, {alike}")
     if held_out is not None:
         images = f"{len(held_out.vectors):,} images to classify"
         queries, _, similarities = held_out.leaks
@@ -199,21 +191,6 @@ def measure(config, flags, training, views, held_out, eval_source):
             setting = f"k = {held_out.num_voting}, T = {flags.knn_temperature}"
             add("kNN top-1", top1, f"{images}, {setting}")
     return rows
-
-
-def _write_pairs(path, pairs, first_source, second_source, at_least):
-    """The pairs that are as similar as `at_least`, as lines of a CSV file."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["similarity", "first", "second", "first_path", "second_path"])
-        for first, second, similarity in zip(*pairs, strict=True):
-            if similarity < at_least:
-                break
-            paths = [
-                "" if source.paths is None else source.paths[index]
-                for source, index in ((first_source, first), (second_source, second))
-            ]
-            writer.writerow([f"{similarity:.6f}", first, second, *paths])
 
 
 def _write_projector(config, source, vectors, directory):

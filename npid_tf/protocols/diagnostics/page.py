@@ -53,7 +53,7 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
     asked, similarities, neighbors = _queries(config, training, held_out)
     duplicates = [part[:NUM_PAIRS] for part in training.near_duplicates]
     hubs = np.argsort(-training.occurrences, kind="stable")[:NUM_HUBS]
-    needed = [neighbors, *duplicates[:2], training.sample[hubs]]
+    needed = [neighbors, *duplicates[:2], hubs]
     if held_out is None:
         train = Gallery(config, source, "training image", [*needed, asked])
         queries, leaks = (
@@ -64,7 +64,7 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
         pairs = [part[:NUM_PAIRS] for part in held_out.leaks]
         train = Gallery(config, source, "training image", [*needed, pairs[1]])
         queries = Gallery(config, eval_source, "image to classify", [asked, pairs[0]])
-        leaks = _pairs(pairs, queries, train)
+        leaks = _pairs(flags, held_out.leaks, queries, train, "leaks.csv")
     sections = {
         "Measures": [
             table(
@@ -75,14 +75,16 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
         "Nearest training images": _grid(
             asked, similarities, neighbors, queries, train
         ),
-        "Training images most alike": _pairs(duplicates, train, train),
+        "Training images most alike": _pairs(
+            flags, training.near_duplicates, train, train, "near_duplicates.csv"
+        ),
         "Images to classify most like a training image": leaks,
         "Hubs": [
             image_row(
                 "Training images that are among the nearest of the most others",
                 [
                     train.figure(
-                        training.sample[hub],
+                        hub,
                         f"nearest of {training.occurrences[hub]}:",
                     )
                     for hub in hubs
@@ -93,9 +95,10 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
         "Map": _map(config, source, eval_source, training, held_out),
         "Files beside this page": [
             paragraph(
-                "near_duplicates.csv and leaks.csv list all pairs of a similarity of "
-                f"{flags.duplicate_similarity} or more. `tensorboard "
-                "--logdir=projector` turns a sample of the training images in space."
+                "near_duplicates.csv and leaks.csv list what is shown above in part. "
+                "`tensorboard --logdir=projector` turns a sample of the training "
+                "images in space. `npid evaluate --protocol=curation` also lists "
+                "groups of copies, outliers and a diverse subset."
             )
         ],
     }
@@ -113,9 +116,8 @@ def _queries(config, training, held_out):
     """Seeded queries and their neighbors: of the images to classify, if there are."""
     similarities, neighbors = (held_out or training).neighbors
     asked = sample_images(len(neighbors), NUM_QUERIES, config.seed)
-    indices = training.sample[asked] if held_out is None else asked
     some = asked, slice(NUM_NEIGHBORS)
-    return indices, similarities[some], neighbors[some]
+    return asked, similarities[some], neighbors[some]
 
 
 def _grid(asked, similarities, neighbors, queries, train):
@@ -139,17 +141,24 @@ def _grid(asked, similarities, neighbors, queries, train):
     ]
 
 
-def _pairs(pairs, first, second):
+def _pairs(flags, pairs, first, second, name):
+    """The first of all pairs, and how many the file `name` lists."""
+    count = np.count_nonzero(pairs[2] >= flags.duplicate_similarity)
+    shown = [part[:NUM_PAIRS] for part in pairs]
     rows = [
         image_row(
             f"Pair {number}, similarity {similarity:.4f}",
             [first.figure(one, f"{similarity:.4f}:"), second.figure(other)],
         )
         for number, (one, other, similarity) in enumerate(
-            zip(*pairs, strict=True), start=1
+            zip(*shown, strict=True), start=1
         )
     ]
-    return [side_by_side(rows)]
+    told = (
+        f"The {len(rows)} most alike. {name} lists all {count:,} of a similarity of "
+        f"{flags.duplicate_similarity} or more."
+    )
+    return [paragraph(told), side_by_side(rows)]
 
 
 def _classes(eval_source, predicted):

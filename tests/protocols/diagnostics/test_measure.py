@@ -41,7 +41,7 @@ def config(trained_workdir, tmp_path_factory):
     return config
 
 
-FLAGS = DiagnosticsFlags(k=(5, 10), max_images=200, duplicate_similarity=0.9)
+FLAGS = DiagnosticsFlags(k=(5, 10), duplicate_similarity=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def planted(config):
     queries[:7] = train[np.array([6, 1, 2, 3, 10, 5, 12])] + 0.05 * queries[:7]
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     source, eval_source = source_of(np.arange(30) % 3), source_of(np.arange(20) % 3)
-    training = analyze_training(config, flags, train)
+    training = analyze_training(train)
     held_out = analyze_held_out(flags, source, eval_source, train, queries)
     views = train, unit_rows(30, 64, seed=2)
     rows = measure(config, flags, training, views, held_out, eval_source)
@@ -111,24 +111,11 @@ def test_without_labels_there_are_leaks_but_no_classes(config):
     eval_source = from_arrays(np.zeros([20, 2, 2, 3], np.uint8))
     held_out = analyze_held_out(FLAGS, source, eval_source, train, queries)
     assert held_out.predicted is None
-    training = analyze_training(config, FLAGS, train)
+    training = analyze_training(train)
     rows = measure(config, FLAGS, training, (train, train), held_out, eval_source)
     assert rows[-1]["measure"] == "possible leaks"
     rows = measure(config, FLAGS, training, (train, train), None, None)
     assert rows[-1]["measure"] == "near-duplicate pairs"
-
-
-def test_of_many_images_a_sample_is_looked_at_under_its_own_indices(config):
-    vectors = unit_rows(40, 64)
-    training = analyze_training(
-        config, dataclasses.replace(FLAGS, max_images=12), vectors
-    )
-    assert len(training.sample) == 12
-    similarities, neighbors = training.neighbors
-    assert set(neighbors.reshape(-1)) <= set(training.sample)
-    np.testing.assert_allclose(
-        similarities[3], vectors[neighbors[3]] @ vectors[training.sample[3]], atol=1e-6
-    )
 
 
 def test_a_run_writes_its_results_and_its_report_whole(rows, directory):

@@ -6,6 +6,8 @@ import re
 import numpy as np
 
 from npid_tf.data.sources.arrays import from_arrays
+from npid_tf.evaluation.neighborhood import similar_pairs
+from npid_tf.protocols.diagnostics import page as page_of
 from npid_tf.protocols.diagnostics.measure import DiagnosticsFlags, HeldOut, Training
 from npid_tf.protocols.diagnostics.page import make_page
 from npid_tf.runs.train_flags import TrainFlags
@@ -21,10 +23,10 @@ def images(count):
 ROWS = [{"measure": "hubness", "value": 0.5, "over": "6 images"}]
 TRAINING = Training(
     vectors=RANDOM.normal(size=(6, 5)).astype(np.float32),
-    sample=np.arange(6),
     neighbors=(np.full([6, 1], 0.5), np.array([[1], [0], [0], [0], [2], [2]])),
     occurrences=np.array([3, 1, 2, 0, 0, 0]),
     near_duplicates=(np.array([3]), np.array([4]), np.array([0.99])),
+    how="all pairs compared",
 )
 HELD_OUT = HeldOut(
     vectors=RANDOM.normal(size=(3, 5)).astype(np.float32),
@@ -110,3 +112,32 @@ def test_without_images_to_classify_training_images_are_the_queries():
     assert "Left out" in section(page, "Classes")
     assert "Left out" in section(page, "Images to classify most like a training image")
     assert "t-SNE of the embeddings of 6 training images" in section(page, "Map")
+
+
+def test_of_many_large_photos_with_long_names_the_page_stays_small(monkeypatch):
+    """Noise, of which no format makes less: the most that any photos can take."""
+    monkeypatch.setattr(page_of, "tsne", lambda vectors, seed: vectors[:, :2])
+    count = 120
+    photos = RANDOM.integers(0, 256, (count, 100, 120, 3), dtype=np.uint8)
+    source = from_arrays(photos, np.arange(count))
+    source.paths = [f"{number}{'/long' * 800}" for number in range(count)]
+    near = RANDOM.integers(0, count, [count, 10])
+    similar = np.sort(RANDOM.random([count, 10]))[:, ::-1]
+    pairs = similar_pairs(similar, near)
+    training = Training(
+        vectors=RANDOM.normal(size=(count, 5)).astype(np.float32),
+        neighbors=(similar, near),
+        occurrences=np.arange(count),
+        near_duplicates=pairs,
+        how="all pairs compared",
+    )
+    held_out = HeldOut(training.vectors, (similar, near), pairs, 10, near[:, 0])
+    config = TrainFlags(image_size=100)
+    html = make_page(config, FLAGS, source, source, ROWS, training, held_out)
+    assert len(html) < 20e6
+    figures = len(captions(html))
+    assert figures == 12 * 9 + 2 * 2 * 12 + 8
+    # What is not shown is told.
+    duplicates = section(html, "Training images most alike")
+    listed = np.count_nonzero(similar >= FLAGS.duplicate_similarity)
+    assert f"The 12 most alike. near_duplicates.csv lists all {listed}" in duplicates
