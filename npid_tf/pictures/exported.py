@@ -57,22 +57,21 @@ class ExportedFiles:
         """Whether the file is there."""
         return times_of(self.path(name)) is not None
 
-    def picture(self, name):
+    def picture(self, name, side=SIDE):
         """The bytes of a small PNG or JPEG, or None."""
-        return picture_of_file(self.path(name))
+        return picture_of_file(self.path(name), side)
 
 
 class ExportedRows:
     """Pictures of ids that are images of any other data set.
 
-    names: ids that the export wrote, in the order of the data; open_source: returns
-    the source (see data/sources), or None if it is not to be had.
+    names: ids that the export wrote; open_source: returns the source (see
+    data/sources), or None if it is not to be had.
     """
 
     def __init__(self, names, open_source):
-        self._rows = {str(name): row for row, name in enumerate(names)}
-        self.names = self._rows.keys()
-        self._open_source = functools.cache(open_source)
+        self.names = frozenset(map(str, names))
+        self._open_source = functools.cache(lambda: _with_rows(open_source()))
         self._is_lost = False
         self.picture = functools.lru_cache(maxsize=4096)(self._picture)
 
@@ -83,14 +82,23 @@ class ExportedRows:
         """Whether there is such an image, as far as is known before it is read."""
         return name in self.names and not self._is_lost
 
-    def _picture(self, name):
-        source = self._open_source() if self.has(name) else None
-        row = self._rows.get(name)
-        if source is None or row >= source.num_instances:
-            self._is_lost |= source is None and row is not None
+    def _picture(self, name, side=SIDE):
+        if not self.has(name):
             return None
-        record = source.read(tf.constant(row, tf.int64))
-        return small_file(pixels(tf.convert_to_tensor(record)), SIDE)
+        source, rows = self._open_source()
+        self._is_lost = source is None
+        if name not in rows:
+            return None
+        record = source.read(tf.constant(rows[name], tf.int64))
+        return small_file(pixels(tf.convert_to_tensor(record)), side)
+
+
+def _with_rows(source):
+    """(source, the row of each id)"""
+    if source is None:
+        return None, {}
+    names = source.paths or range(source.num_instances)
+    return source, {str(name): row for row, name in enumerate(names)}
 
 
 class NoneExported:
@@ -101,7 +109,11 @@ class NoneExported:
     def path(self, name):
         return None
 
-    has = picture = path
+    def has(self, name):
+        return False
+
+    def picture(self, name, side=SIDE):
+        return None
 
 
 def exported_pictures(manifest, names, open_source, digests_path=None):
@@ -154,25 +166,25 @@ def times_of(path):
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def picture_of_file(path):
+def picture_of_file(path, side=SIDE):
     """The bytes of a small PNG or JPEG of an image file, or None."""
     times = times_of(path)
-    return None if times is None else _picture_of_file(path, *times)
+    return None if times is None else _picture_of_file(path, side, *times)
 
 
 @functools.lru_cache(maxsize=4096)
-def _picture_of_file(path, *times):
+def _picture_of_file(path, side, *times):
     try:
         with open(path, "rb") as file:
-            return picture_of_bytes(file.read())
+            return picture_of_bytes(file.read(), side)
     except OSError:
         return None
 
 
-def picture_of_bytes(data):
+def picture_of_bytes(data, side=SIDE):
     """The same of the bytes of such a file."""
     try:
-        return small_file(decode(tf.constant(data)), SIDE)
+        return small_file(decode(tf.constant(data)), side)
     except tf.errors.OpError:
         return None
 

@@ -3,7 +3,12 @@
 import os
 
 from npid_tf.files.folder_swap import standing
-from npid_tf.pictures.exported import exported_pictures, picture_of_file, times_of
+from npid_tf.pictures.exported import (
+    SIDE,
+    exported_pictures,
+    picture_of_file,
+    times_of,
+)
 from npid_tf.pictures.store import Known, PictureStore
 from npid_tf.search.index_files import read_ids, read_manifest
 from npid_tf.search.live.files import PICTURES
@@ -33,13 +38,18 @@ class Pictures:
             return self.exported.has(name)
         return bool(known.picture) or times_of(known.file) is not None
 
-    def picture(self, name):
-        """The bytes of a PNG or JPEG of at most 160 x 160 pixels, or None."""
+    def picture(self, name, side=SIDE):
+        """The bytes of a PNG or JPEG of at most side x side pixels, or None.
+
+        One that is kept has 160 at most.
+        """
         known = self.store.find([name]).get(name)
         if known is None:
-            return self.exported.picture(name)
+            return self.exported.picture(name, side)
         kept = self.store.picture(name) if known.picture else None
-        return kept or picture_of_file(known.file)
+        if kept is None or side > SIDE:
+            return picture_of_file(known.file, side) or kept
+        return kept
 
     def names(self):
         """The ids that are known here."""

@@ -11,6 +11,11 @@ import jinja2
 from npid_tf.data.shrink import kind_of_small_file, small_file
 from npid_tf.files.whole_files import write_whole
 
+NO_IMAGE = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 99 99'"
+    "%3E%3Ctext x='50' y='54' font-size='12' text-anchor='middle' fill='gray'%3E"
+    "no picture%3C/text%3E%3C/svg%3E"
+)
 SIDE = 320  # pixels: more than twice a figure's width, for screens of many pixels
 
 _TEMPLATES = jinja2.Environment(
@@ -28,7 +33,9 @@ def page(title, subtitle, sections):
     title, subtitle: plain text; sections: {heading: list of pieces of HTML}.
     """
     template = _TEMPLATES.get_template("page.html.j2")
-    return template.render(title=title, subtitle=subtitle, sections=sections)
+    text = template.render(title=title, subtitle=subtitle, sections=sections)
+    # Names of files may hold bytes that are no UTF-8: they are shown as escapes.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def paragraph(text):
@@ -70,7 +77,8 @@ def write_gallery(path, queries, results):
 
     Args:
         path: of the HTML file.
-        queries: (name, uint8 image [height, width, 3]) of each query.
+        queries: (name, image) of each query: uint8 [height, width, 3], the bytes of
+            a small PNG or JPEG, or None.
         results: for each query, the (caption, image) of its neighbors.
     """
     rows = []
@@ -85,9 +93,11 @@ def write_gallery(path, queries, results):
 def image_url(image):
     """A data URL that holds the image, small: a PNG, or a JPEG if it was large.
 
-    image: uint8 [height, width, 3].
+    image: uint8 [height, width, 3], or the bytes of such a file; None: an empty one.
     """
-    data = small_file(image, SIDE)
+    if image is None:
+        return NO_IMAGE
+    data = image if isinstance(image, bytes) else small_file(image, SIDE)
     return _data_url(kind_of_small_file(data), data)
 
 

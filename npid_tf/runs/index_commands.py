@@ -9,7 +9,7 @@ import json
 import os
 
 from npid_tf.command_line.fields import Flags, choice, flag
-from npid_tf.data.kinds import has_image_extension
+from npid_tf.data.sources.places import in_words, list_images
 from npid_tf.errors import UserError
 from npid_tf.files.whole_files import whole_folder
 from npid_tf.pictures.exported import describe_pictures
@@ -155,12 +155,10 @@ def _images(path):
     """The path itself, or the images in the folder that it is."""
     if not os.path.isdir(path):
         return [path]
-    return sorted(
-        os.path.join(root, name)
-        for root, _, names in os.walk(path)
-        for name in names
-        if has_image_extension(name) and not name.startswith(".")
-    )
+    listing = list_images(path)
+    if listing.left_out:
+        print(f"Left out {in_words(listing.left_out)} in {path}")
+    return [item.path for item in listing.items.values()]
 
 
 def _check_none(names, command):

@@ -34,12 +34,6 @@ def sync_folder(export_dir, folder, paths):
     with opened(export_dir) as (index, pictures):
         listed = {os.path.abspath(path): path for path in paths}
         items = _items_below(index, pictures, os.path.abspath(folder))
-        if items and not listed:
-            raise UserError(
-                f"No image in {folder}, though {len(items)} items of the index are "
-                "files below it. Is it mounted? To take them out all the same, `npid "
-                "index remove` them."
-            )
         gone = [name for name, place in items.items() if place not in listed]
         present = {name: place for name, place in items.items() if place in listed}
         replaced = _changed(pictures, present)

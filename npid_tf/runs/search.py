@@ -1,22 +1,20 @@
 """Finds the images of an export that are most like others."""
 
+import contextlib
 import dataclasses
-
-import numpy as np
-import tensorflow as tf
+import os
+import sys
 
 from npid_tf.command_line.fields import Flags, choice, flag
-from npid_tf.data.decode import decode, pixels
-from npid_tf.data.shrink import shrink
 from npid_tf.errors import UserError
-from npid_tf.errors.printable import printable
+from npid_tf.pictures.exported import picture_of_file
+from npid_tf.pictures.pictures import pictures_of_folder, pictures_of_milvus
 from npid_tf.reports.html import SIDE, write_gallery
 from npid_tf.runs import data
+from npid_tf.runs.search_output import FORMATS
 from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.saved_models.exported import describe_encoders, embed_files, load_encoder
 from npid_tf.search.engines import ENGINES, get_engine
-
-NO_IMAGE = np.zeros([1, 1, 3], np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +29,9 @@ class SearchFlags(Flags):
         path=True, may_be_empty=True,
     )  # fmt: skip
     k: int = flag(10, "Images to find for each", at_least=1)
+    format: str = choice(
+        FORMATS, "table", "How they are printed; json is a line for each image"
+    )
     gallery: str | None = flag(
         None, "Also write this HTML page of neighbors", path=True
     )
@@ -93,41 +94,46 @@ def _how(stats, exact):
 
 
 def write_results(path, flags, results):
-    """Writes the page of queries and what was found, `results` of `search`."""
+    """Writes the page of queries and what was found, `results` of `search`.
+
+    Each picture needs its own file alone. Returns how many results have none.
+    """
+    pictures = _pictures(flags)
     # As small as they are shown: together they may be more than the memory holds.
-    queries = {
-        name: shrink(decode(tf.io.read_file(name)), SIDE) for name in flags.image
-    }
-    write_gallery(
-        path,
-        [(name, queries[name]) for name in flags.image],
-        _captions_and_images(flags.export_dir, queries, results),
-    )
-
-
-def _captions_and_images(export_dir, queries, results):
-    _, description = describe_encoders(export_dir)[0]
-    source = data.build_source(TrainFlags.of(description["data"]))
-    names = source.paths or map(str, range(source.num_instances))
-    row_of = {name: row for row, name in enumerate(names)}
+    queries = {name: picture_of_file(name, SIDE) for name in flags.image}
 
     def caption(found):
         label = "" if found["label"] is None else f"{found['label']}, "
         return f"{label}{found['similarity']:.3f}, {found['id']}"
 
-    def image(name):
-        if name in row_of:
-            try:
-                record = tf.convert_to_tensor(source.read(row_of[name]))
-                return shrink(pixels(record), SIDE)
-            except tf.errors.OpError as error:
-                print(f"{printable(name)} is left black: {error.message}")
-                return NO_IMAGE
+    def picture(name):
         # An id is what someone called an image, and never a reason to open a file; but
         # for those that are asked for here.
-        return queries.get(name, NO_IMAGE)
+        return pictures.picture(name, SIDE) or queries.get(name)
 
-    return [
-        [(caption(found), image(found["id"])) for found in neighbors]
+    shown = [
+        [(caption(found), picture(found["id"])) for found in neighbors]
         for neighbors in results
     ]
+    write_gallery(path, [(name, queries[name]) for name in flags.image], shown)
+    return sum(image is None for line in shown for _, image in line)
+
+
+def _pictures(flags):
+    if flags.engine != "milvus":
+        directory = os.path.join(flags.export_dir, "index")
+        return pictures_of_folder(directory, _open_source)
+    _, description = describe_encoders(flags.export_dir)[0]
+    index = get_engine(flags.engine, flags.uri).open(
+        flags.export_dir, flags.uri, lambda: description["encoder_hash"]
+    )
+    with contextlib.closing(index):
+        return pictures_of_milvus(flags.export_dir, index.manifest, _open_source)
+
+
+def _open_source(described):
+    try:
+        return data.build_source(TrainFlags.of(described))
+    except (UserError, OSError) as error:
+        print(f"No pictures of the training images: {error}", file=sys.stderr)
+        return None

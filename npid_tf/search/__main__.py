@@ -2,11 +2,12 @@
 `python -m npid_tf.search --export_dir=DIR --image=FILE --k=20`."""
 
 import dataclasses
+import sys
 
 from npid_tf.command_line.program import run
 from npid_tf.errors import UserError
-from npid_tf.errors.printable import printable
 from npid_tf.runs.search import SearchFlags, search, write_results
+from npid_tf.runs.search_output import print_results
 
 GROUPS = {"search": dataclasses.fields(SearchFlags)}
 
@@ -20,16 +21,14 @@ def main(given):
     results, how = search(
         flags.export_dir, flags.image, flags.k, flags.engine, flags.uri
     )
-    for path, neighbors in zip(flags.image, results, strict=True):
-        print(f"{printable(path)}\n{'id':<40}{'label':<20}{'similarity':>10}")
-        for found in neighbors:
-            name = printable(found["id"])
-            label = "" if found["label"] is None else printable(found["label"])
-            print(f"{name:<40}{label:<20}{found['similarity']:>10.4f}")
-    print(how)
+    print_results(flags.format, flags.image, results)
+    # What a program reads is alone on standard output.
+    told = sys.stdout if flags.format == "table" else sys.stderr
+    print(how, file=told)
     if flags.gallery is not None:
-        write_results(flags.gallery, flags, results)
-        print(f"Gallery: {flags.gallery}")
+        num_missing = write_results(flags.gallery, flags, results)
+        missing = f" ({num_missing} without a picture)" if num_missing else ""
+        print(f"Gallery: {flags.gallery}{missing}", file=told)
 
 
 if __name__ == "__main__":

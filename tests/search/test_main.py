@@ -1,7 +1,9 @@
 """Searching an export from files, and the gallery."""
 
 import base64
+import csv
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -15,6 +17,7 @@ from npid_tf.export import main as export_main
 from npid_tf.runs import data
 from npid_tf.runs.export import ExportFlags, export
 from npid_tf.runs.search import SearchFlags, search
+from npid_tf.runs.search_output import table
 from npid_tf.runs.train import train
 from npid_tf.search.__main__ import main
 from npid_tf.search.live.index import LiveIndex
@@ -99,17 +102,27 @@ def test_files_of_a_folder_are_found_by_path_and_shown(
     exported_folder, tmp_path, capsys
 ):
     config, flags = exported_folder
-    query = data.build_source(config).paths[12]
+    paths = data.build_source(config).paths
+    query = paths[12]
     ((first, *_),), _ = search(flags.export_dir, [query], 5)
     assert first["id"] == query
     assert first["label"] == os.path.basename(os.path.dirname(query))
+    # Other files may have come and gone, and be of any size.
+    large = os.path.join(os.path.dirname(query), "large.jpg")
+    noise = np.random.default_rng(0).integers(0, 256, [1200, 1600, 3], np.uint8)
+    tf.io.write_file(large, tf.io.encode_jpeg(noise))
+    found = {item["id"] for item in search(flags.export_dir, [query], 5)[0][0]}
+    os.remove(next(path for path in paths if path not in found))
     gallery = str(tmp_path / "gallery.html")
     flags = SearchFlags(export_dir=flags.export_dir, k=5, gallery=gallery)
-    main(given(flags, arguments=[query]))
+    main(given(flags, arguments=[query, large]))
     with open(gallery, encoding="utf-8") as file:
-        images = file.read().split("data:image/png;base64,")[1:]
-    assert len(images) == 1 + 5
+        html = file.read()
+    images = html.split("data:image/png;base64,")[1:]
+    assert len(images) >= 1 + 5
     assert images[0].split('"')[0] == images[1].split('"')[0]
+    assert html.count("data:image/jpeg") == 1
+    assert len(html) < 200_000 < os.path.getsize(large)
     assert gallery in capsys.readouterr().out
 
 
@@ -208,9 +221,10 @@ def test_what_was_added_since_is_found_and_shown(exported, tmp_path):
     main(given(flags, arguments=[added]))
     html = gallery.read_text(encoding="utf-8")
     images = [part.split('"')[0] for part in html.split("data:image/png;base64,")[1:]]
-    assert len(images) == 1 + 5
+    assert len(images) == 1 + 4
     assert images[0] in images[1:3]
     assert "gone.png" in html  # Without its image, which is nowhere.
+    assert html.count("no picture%3C") == 1
 
 
 def test_an_id_that_is_a_path_opens_no_file(exported, query, tmp_path):
@@ -237,3 +251,36 @@ def test_an_id_that_is_a_path_opens_no_file(exported, query, tmp_path):
 def test_without_a_query_it_says_which_flag_to_pass(exported):
     with pytest.raises(ValueError, match="--image=FILE"):
         main(given(SearchFlags(export_dir=exported.export_dir)))
+
+
+def test_other_programs_read_json_or_csv(exported, query, tmp_path, capsysbinary):
+    other = str(tmp_path / "other \udcff.png")
+    shutil.copy(query, other)
+    expected, how = search(exported.export_dir, [query, other], 3)
+    settings = {"export_dir": exported.export_dir, "image": (query, other), "k": 3}
+    flags = SearchFlags(format="json", gallery=str(tmp_path / "g.html"), **settings)
+    main(given(flags))
+    shown = capsysbinary.readouterr()
+    lines = [json.loads(line) for line in shown.out.splitlines()]
+    assert [line["query"] for line in lines] == [query, other]
+    assert [line["neighbors"] for line in lines] == expected
+    assert shown.err.decode().splitlines() == [how, f"Gallery: {flags.gallery}"]
+    main(given(SearchFlags(format="csv", **settings)))
+    text = capsysbinary.readouterr().out.decode("utf-8", "surrogateescape")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["id"] for row in rows] == [
+        item["id"] for neighbors in expected for item in neighbors
+    ]
+    assert rows[0].keys() == {"query", "id", "label", "similarity"}
+    assert [row["query"] for row in rows] == 3 * [query] + 3 * [other]
+
+
+def test_a_table_is_as_wide_as_its_ids():
+    name = "a" * 60 + "\x1b"
+    found = [{"id": name, "label": None, "similarity": 0.5},
+             {"id": "b", "label": "label", "similarity": -0.25}]  # fmt: skip
+    lines = table(["x", "y"], [found, found[1:]])
+    assert lines[:3] == ["x", "id" + " " * 64 + "label  similarity",
+                         "a" * 60 + "\\x1b" + " " * 13 + "0.5000"]  # fmt: skip
+    assert lines[4:] == ["y", lines[1], lines[3]]
+    assert len({len(line) for line in lines if line not in "xy"}) == 1
