@@ -11,7 +11,7 @@ import dataclasses
 
 from npid_tf.command_line.program import run
 from npid_tf.errors import UserError
-from npid_tf.runs.index_commands import COMMANDS, IndexFlags, build
+from npid_tf.runs.index.commands import COMMANDS, IndexFlags, build
 
 GROUPS = {"index": dataclasses.fields(IndexFlags)}
 

@@ -13,7 +13,7 @@ import npid_tf
 from npid_tf.command_line import progress
 from npid_tf.command_line.program import run
 from npid_tf.index import GROUPS, main
-from npid_tf.runs.index_commands import IndexFlags
+from npid_tf.runs.index.commands import IndexFlags
 from npid_tf.runs.search import search
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.vector_files import FORMATS, Vectors

@@ -15,7 +15,7 @@ PROGRAMS = {
     "evaluate": ("evaluate a run", ["npid_tf.evaluate:EvaluateFlags"]),
     "export": ("write models and an index", ["npid_tf.runs.export:ExportFlags"]),
     "search": ("find similar images", ["npid_tf.runs.search:SearchFlags"]),
-    "index": ("change an index", ["npid_tf.runs.index_commands:IndexFlags"]),
+    "index": ("change an index", ["npid_tf.runs.index.commands:IndexFlags"]),
     "serve": ("answer over HTTP and gRPC", ["npid_tf.server.serve:ServeFlags"]),
     "convert": ("weights in and out", ["npid_tf.runs.convert:ConvertFlags"]),
 }

@@ -13,8 +13,8 @@ from npid_tf.data.sources.places import in_words, list_images
 from npid_tf.errors import UserError
 from npid_tf.files.whole_files import whole_folder
 from npid_tf.pictures.exported import describe_pictures
-from npid_tf.runs.index_sync import sync_folder
-from npid_tf.runs.item_files import in_parts, opened, put_files
+from npid_tf.runs.index.item_files import in_parts, opened, put_files
+from npid_tf.runs.index.sync import sync_folder
 from npid_tf.saved_models.export_folder import MODELS
 from npid_tf.saved_models.exported import load_encoder
 from npid_tf.search.builder import DTYPES, build_scann_index
@@ -120,7 +120,7 @@ def remove(export_dir, names):
 
 
 def sync(export_dir, names):
-    """Brings the index to the state of a folder: see index_sync.py."""
+    """Brings the index to the state of a folder: see sync.py."""
     if len(names) != 1 or not os.path.isdir(names[0]):
         raise UserError(f"`sync` needs one folder. Received: {' '.join(names)}.")
     sync_folder(export_dir, names[0], _images(names[0]))

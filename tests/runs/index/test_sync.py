@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from npid_tf.pictures.exported import write_digests
 from npid_tf.pictures.pictures import pictures_of_folder
-from npid_tf.runs import index_commands, index_sync, item_files
-from npid_tf.runs.index_commands import add, remove, sync
+from npid_tf.runs.index import commands, item_files
+from npid_tf.runs.index import sync as sync_module
+from npid_tf.runs.index.commands import add, remove, sync
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.segment import build_segment
 
@@ -38,7 +39,7 @@ def embedded(monkeypatch):
         return np.reshape(rows, [-1, 27]), good, bad
 
     monkeypatch.setattr(item_files, "embed_files", embed_files)
-    for module in (index_commands, index_sync):
+    for module in (commands, sync_module):
         monkeypatch.setattr(module, "load_encoder", lambda *_: None)
     return paths
 

@@ -13,7 +13,7 @@ import os
 from npid_tf.command_line.progress import progress
 from npid_tf.errors import UserError
 from npid_tf.pictures.exported import times_of
-from npid_tf.runs.item_files import (
+from npid_tf.runs.index.item_files import (
     digest_of_file,
     in_parts,
     keep_files,

@@ -1,0 +1,1 @@
+"""Changes of an index, as `npid index` makes them."""
