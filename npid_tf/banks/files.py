@@ -146,13 +146,18 @@ def _check_cover(parts, num_instances):
         )
 
 
-def read_bank(bank, directory):
+def read_bank(bank, directory, kept=None):
     """Reads what `write_bank` wrote, every replica the rows that it holds.
+
+    kept: bool [rows written], those to read where some have no image any more: they
+        become the first ones of the bank, in their order. None: all.
 
     Raises UserError, before a row is read, where there are not all rows of all weights,
     each once (FileError), or where they are of another bank.
     """
-    expected, files = bank.all_rows(), list_rows(directory, bank.num_instances)
+    if kept is None:
+        kept = np.ones(bank.num_instances, bool)
+    expected, files = bank.all_rows(), list_rows(directory, len(kept))
     if files.keys() != expected.keys():
         raise UserError(
             f"{directory} is of another bank: it has {', '.join(sorted(files))} for "
@@ -166,9 +171,12 @@ def read_bank(bank, directory):
                 f"{part.dtype} a row. Expected: {rows.columns} of {dtype}."
             )
     for name, rows in expected.items():
+        place = 0
         for part in files[name]:
             for first, block in part.blocks():
-                rows.write(first, block)
+                block = block[kept[first : first + len(block)]]
+                rows.write(place, block)
+                place += len(block)
 
 
 def _fits(saved, in_file):

@@ -227,6 +227,13 @@ class LearnedRows(keras.layers.Layer):
         found = {"rows": self.rows, "velocity": self.velocity}
         return found | ({"neighbors": self.neighbors} if self.num_neighbors else {})
 
+    def renumber(self, kept: np.ndarray) -> None:
+        """As `MemoryBank.renumber`: neighbors, which have other numbers now, are found
+        again before the next step."""
+        for first, end in blocks_of(self.num_instances if self.num_neighbors else 0):
+            unknown = np.full([end - first, self.num_neighbors], self.num_instances)
+            self.neighbors.write(first, unknown)
+
     def save_own_variables(self, store):
         save_rows(self, store)
 

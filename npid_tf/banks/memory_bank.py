@@ -176,6 +176,11 @@ class MemoryBank(keras.layers.Layer):
         """All `Rows` that the bank keeps, by their names in files."""
         return {"rows": self.rows}
 
+    def renumber(self, kept: np.ndarray) -> None:
+        """Called where images have come or gone, after their rows were read: of those
+        before, bool [rows before], the kept ones are the first rows now, in their
+        order. The others are new."""
+
     def save_own_variables(self, store):
         save_rows(self, store)
 

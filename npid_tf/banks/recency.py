@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from npid_tf.banks.rows import Rows
+from npid_tf.banks.rows import Rows, blocks_of
 from npid_tf.checks import batch_checks
 from npid_tf.distribution import replicas
 from npid_tf.errors import UserError
@@ -103,11 +103,30 @@ class Recency:
 
     # Called outside of steps.
 
-    def missed(self, first: int, end: int) -> np.ndarray:
-        """Steps that rows have missed, and the sum of their rates: [end - first, 2]."""
+    def missed(self, first: int, end: int, recent=None) -> np.ndarray:
+        """Steps that rows have missed, and the sum of their rates: [end - first, 2].
+
+        recent: the numbers of the recent rows; None: as they are.
+        """
+        recent = self.recent.numpy() if recent is None else recent
         missed = self.clock.numpy() - self.left.read(first, end)
-        missed[np.isin(np.arange(first, end), self.recent.numpy())] = 0
+        missed[np.isin(np.arange(first, end), recent)] = 0
         return missed
+
+    def renumbered(self, kept: np.ndarray) -> np.ndarray:
+        """The numbers now of the recent rows that are kept (bool [rows before])."""
+        numbers = np.where(kept, np.cumsum(kept) - 1, -1)[self.recent.numpy()]
+        return numbers[numbers >= 0]
+
+    def start_with(self, recent: np.ndarray) -> None:
+        """Goes on with these recent rows, and as many of the last other ones as are
+        lacking: as if nothing was missed, which the rows have made up for."""
+        others = np.setdiff1d(np.arange(self.num_rows), recent)
+        num_lacking = self.num_recent - len(recent)
+        added = others[len(others) - num_lacking :]
+        self.recent.assign(np.concatenate([added, recent]))
+        for first, end in blocks_of(self.num_rows):
+            self.left.write(first, np.tile(self.clock.numpy(), [end - first, 1]))
 
     def checked(self, store):
         """What a file holds of `recent` and `clock`: a list of (variable, value).

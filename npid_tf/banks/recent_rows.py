@@ -197,6 +197,20 @@ class RecentRows(keras.layers.Layer):
         """All `Rows` that the bank keeps, by their names in files."""
         return {"rows": self.rows, "velocity": self.velocity, "left": self.recency.left}
 
+    def renumber(self, kept: np.ndarray) -> None:
+        """As `MemoryBank.renumber`: all rows make up now for the steps that they have
+        missed, and new ones take the places of recent ones that are gone."""
+        recent = self.recency.renumbered(kept)
+        for first, end in blocks_of(self.num_instances):
+            rows, velocity = self._caught_up(
+                self.rows.read(first, end),
+                self.velocity.read(first, end),
+                self.recency.missed(first, end, recent),
+            )
+            self.rows.write(first, rows)
+            self.velocity.write(first, velocity)
+        self.recency.start_with(recent)
+
     def save_own_variables(self, store):
         save_rows(self, store)
         store["recent"] = self.recency.recent.numpy()

@@ -24,6 +24,7 @@ from npid_tf.checkpoints.files import (
     set_aside,
     write_manifest,
 )
+from npid_tf.checkpoints.manifests import keep_manifest, remove_unneeded
 from npid_tf.checkpoints.position import Position
 from npid_tf.checkpoints.weights import (
     optimizer_shapes,
@@ -52,12 +53,15 @@ class Checkpoints:
         fingerprint: dict that identifies the data (see data/source.py).
         batch_size: images of a step, which tells how many a run has seen; None where
             the run has not begun.
+        manifest: which images these are (see data/sources/manifest.py), kept beside
+            `directory` as long as a checkpoint is of them; None: of another kind.
     """
 
     NUM_KEPT = 2
 
-    def __init__(self, directory, model, fingerprint, batch_size=None):
+    def __init__(self, directory, model, fingerprint, batch_size=None, manifest=None):
         self.directory = directory
+        self.manifest = manifest
         self.model = model
         self.fingerprint = fingerprint
         self.batch_size = batch_size
@@ -114,9 +118,13 @@ class Checkpoints:
     def _move_into_place(self, partial, number):
         list_rows(partial, self.model.bank.num_instances)  # All workers' are there.
         write_manifest(partial)
+        if self.manifest is not None:
+            keep_manifest(self.directory, self.fingerprint, self.manifest)
         move_folder(partial, os.path.join(self.directory, f"{number:09d}"))
         for old in list_checkpoints(self.directory)[: -self.NUM_KEPT]:
             remove(old)
+        if self.manifest is not None:
+            remove_unneeded(self.directory)
 
     def restore(self, pass_over=set_aside):
         """Restores the newest whole checkpoint and returns its `Position`.
@@ -132,51 +140,30 @@ class Checkpoints:
         Raises ValueError where it belongs to other data or another model, saying what
         differs, where workers see different ones, or where all are damaged.
         """
-        path = self._choose(pass_over)
+        path = choose(self.directory, self.strategy, pass_over)
         if path is None:
             return None
         try:
-            state = read_state(path)
-            check_unchanged(state["fingerprint"], self.fingerprint)
-            restore_variables(path, self.model)
+            check_unchanged(read_state(path)["fingerprint"], self.fingerprint)
+            return self.restore_from(path)
         except (OSError, tf.errors.OpError) as error:
             raise_unless_removed(path, error)
             return self.restore(pass_over)
+
+    def restore_from(self, path, kept=None):
+        """Restores the checkpoint at `path`, whatever images it is of.
+
+        kept: bool [its images], those that the bank still has; None: all. The rows of
+            others begin as those of a new model.
+        """
+        state = read_state(path)
+        restore_variables(path, self.model, kept)
         return Position(
             state["epoch"],
             state["step"],
             tuple(state["loss_tracker"]),
             state.get("batch_size"),
         )
-
-    def _choose(self, pass_over):
-        saved = list_checkpoints(self.directory)
-        newest = int(os.path.basename(saved[-1])) if saved else -1
-        if (workers.all_gather(self.strategy, [newest]) != newest).any():
-            raise UserError(
-                "The workers see different checkpoints: --workdir must be a folder "
-                "that all of them share."
-            )
-        # The chief reads them whole; the others wait for what it says.
-        path, error, chosen = None, None, -3
-        if self.is_chief:
-            try:
-                path = newest_whole(self.directory, pass_over)
-                chosen = int(os.path.basename(path)) if path else -1
-            except UserError as problem:
-                error, chosen = problem, -2
-        chosen = int(workers.all_gather(self.strategy, [chosen]).max())
-        if error is not None:
-            raise error
-        if chosen == -2:
-            raise UserError("The chief found no checkpoint that is whole.")
-        if chosen == -1:
-            return None
-        if not self.is_chief:
-            path = os.path.join(self.directory, f"{chosen:09d}")
-            if problem := find_missing(path):
-                raise FileError(problem)
-        return path
 
     def _state(self, epoch, step):
         tracker = self.model.loss_tracker.variables
@@ -200,3 +187,36 @@ class Checkpoints:
                     f"{variable.path} is not finite: training diverged. The last "
                     "checkpoint is kept; try a lower --learning_rate."
                 )
+
+
+def choose(directory, strategy, pass_over=set_aside):
+    """Path of the newest whole checkpoint, the same on all workers, who must all call
+    it; None where there is none. Arguments and errors: as of `Checkpoints.restore`."""
+    saved = list_checkpoints(directory)
+    newest = int(os.path.basename(saved[-1])) if saved else -1
+    if (workers.all_gather(strategy, [newest]) != newest).any():
+        raise UserError(
+            "The workers see different checkpoints: --workdir must be a folder that "
+            "all of them share."
+        )
+    # The chief reads them whole; the others wait for what it says.
+    is_chief = workers.is_chief(strategy)
+    path, error, chosen = None, None, -3
+    if is_chief:
+        try:
+            path = newest_whole(directory, pass_over)
+            chosen = int(os.path.basename(path)) if path else -1
+        except UserError as problem:
+            error, chosen = problem, -2
+    chosen = int(workers.all_gather(strategy, [chosen]).max())
+    if error is not None:
+        raise error
+    if chosen == -2:
+        raise UserError("The chief found no checkpoint that is whole.")
+    if chosen == -1:
+        return None
+    if not is_chief:
+        path = os.path.join(directory, f"{chosen:09d}")
+        if problem := find_missing(path):
+            raise FileError(problem)
+    return path

@@ -121,12 +121,13 @@ def _check(path):
         if sha256_of(os.path.join(path, name)) != saved["sha256"]:
             raise FileError(f"{os.path.join(path, name)} is not as it was written.")
     state = read_state(path)
-    rows_files = list_rows(path, _num_instances(path, state))
+    rows_files = list_rows(path, num_instances_of(path, state))
     if not files:
         check_unsigned(path, rows_files)
 
 
-def _num_instances(path, state):
+def num_instances_of(path, state):
+    """How many rows a checkpoint has, by its `read_state`. Raises FileError."""
     try:
         return int(state["shapes"][0][1][0])  # The bank's are the first.
     except (LookupError, TypeError, ValueError) as error:

@@ -1,8 +1,9 @@
-"""Where a run goes on, also with batches of another size than before.
+"""Where a run goes on, also with batches of another size, or other images, than before.
 
 The order of an epoch's images does not depend on the batch size, so images are what
 a position keeps: the run goes on after those that it has seen of the epoch, rounded
 down to whole batches of the new size, and its schedule at the same part of the run.
+With other images an epoch has another order: the one that was interrupted begins again.
 """
 
 import dataclasses
@@ -58,6 +59,22 @@ def in_batches_of(batch_size, position, num_instances, model):
     )
     tracker = position.loss_tracker if step else (0.0, 0.0)
     return Position(epoch, step, tracker, batch_size)
+
+
+def among_other_images(position, num_before, num_instances, batch_size, model):
+    """The `Position` where images have come or gone since it was saved.
+
+    At the beginning of its epoch, with the optimizer's count of batches at the same
+    part of the run. num_before: how many images there were.
+    """
+    before = _steps_before(position, num_before, int(model.step.numpy()))
+    steps = steps_per_epoch(num_instances, batch_size)
+    if position.step or before != steps:
+        _rescale(model.optimizer, steps / (before or steps), position.epoch * steps)
+    if position.step:
+        print(f"Epoch {position.epoch + 1} begins again, with the images that are "
+              "there now.", flush=True)  # fmt: skip
+    return Position(position.epoch, batch_size=batch_size)
 
 
 def _steps_before(position, num_instances, total):

@@ -9,20 +9,25 @@ from npid_tf.checkpoints.files import leave, newest_whole, read_state
 from npid_tf.errors import FileError, UserError
 
 
-def restore_variables(path, model):
+def restore_variables(path, model, kept=None):
     """Reads weights, bank, Z and, where the model is compiled, the optimizer.
+
+    kept: bool [images of the checkpoint], those that the bank still has; None: all.
 
     Raises ValueError where shapes differ, naming the first that do.
     """
     state = read_state(path)
-    _check_shapes(path, state["shapes"], shapes_of(model))
+    shapes = shapes_of(model)
+    if kept is not None:
+        shapes[0][1][0] = len(kept)  # The bank may have another number of rows.
+    _check_shapes(path, state["shapes"], shapes)
     _check_optimizer(path, state.get("optimizer"), optimizer_shapes(model))
     status = variables_of(model).read(os.path.join(path, "variables"))
     try:
         status.assert_existing_objects_matched().expect_partial()
     except AssertionError as error:  # One of before formats: nothing tells earlier.
         raise UserError(OTHER_OPTIMIZER.format(path)) from error
-    read_bank(model.bank, path)
+    read_bank(model.bank, path, kept)
 
 
 def restore_encoder(directory, encoder):

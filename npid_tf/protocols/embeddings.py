@@ -37,7 +37,8 @@ def embed_run(config, source, eval_source, num_viewed, num_views):
     its last one: training has seen none of them.
 
     Args:
-        source, eval_source: of the images; eval_source may be None.
+        source, eval_source: of the images; eval_source may be None. Those of the
+            source must have rows.
         num_viewed: images of the sample, at most: it consists of whole batches.
         num_views: of each image of the sample.
 
@@ -46,7 +47,7 @@ def embed_run(config, source, eval_source, num_viewed, num_views):
     """
     # Made in this scope, the encoder runs on all devices.
     with build_local_strategy(config.strategy).scope():
-        model = build.load_trained(config, source)
+        model, rows = build.load_with_rows(config, source)
         encoder = model.encoder
         train = embed_all(config, encoder, source)
         held_out = eval_source and embed_all(config, encoder, eval_source)
@@ -59,7 +60,7 @@ def embed_run(config, source, eval_source, num_viewed, num_views):
         views = _by_name(
             *embed(with_features(encoder), dataset, num_views * len(viewed))
         )
-    train = {"bank as trained": unit(model.bank.numpy()), **train}
+    train = {"bank as trained": unit(model.bank.numpy()[rows]), **train}
     for queries in filter(None, (held_out, views)):
         # What the bank is searched with.
         queries["bank as trained"] = queries["refreshed embeddings"]

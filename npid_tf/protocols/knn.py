@@ -46,7 +46,7 @@ def evaluate_knn(config, flags):
     first row of a feature whose k is 1 is its nearest-neighbor accuracy.
     Raises ValueError where labels, images to classify or a checkpoint are missing.
     """
-    source = data.build_source(config)
+    source = data.build_source_of_rows(config)
     eval_source = data.build_eval_source(config)
     if eval_source is None:
         raise UserError(
@@ -64,11 +64,14 @@ def evaluate_knn(config, flags):
         )
     # Made in this scope, the encoders run on all devices.
     with build_local_strategy(config.strategy).scope():
-        model = build.load_trained(config, source)
+        model, numbers = build.load_with_rows(config, source)
         train = embed_all(config, model.encoder, source)
         queries = embed_all(config, model.encoder, eval_source)
         pairs = {
-            "bank as trained": (model.bank.numpy(), queries["refreshed embeddings"]),
+            "bank as trained": (
+                model.bank.numpy()[numbers],
+                queries["refreshed embeddings"],
+            ),
             **{feature: (train[feature], queries[feature]) for feature in train},
         }
         if only is None:

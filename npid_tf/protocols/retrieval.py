@@ -32,7 +32,7 @@ def evaluate_retrieval(config, flags):
     recall@5, recall@10 and mAP.
     Raises ValueError where a checkpoint is missing.
     """
-    source = data.build_source(config)
+    source = data.build_source_of_rows(config)
     eval_source = data.build_eval_source(config)
     if has_labels(source) and has_labels(eval_source):
         eval_source = with_classes_of(source, eval_source)

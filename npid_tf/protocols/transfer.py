@@ -20,7 +20,7 @@ from npid_tf.evaluation.transfer.segmentation import (
     train_segmenter,
 )
 from npid_tf.protocols.protocol import Protocol
-from npid_tf.runs import build, data
+from npid_tf.runs import build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _fine_tune_both(config, flags, task, build_network, train, judge):
         )
     images, class_names = load_voc(flags.voc_dir, flags.voc_splits, task)
     size, steps = flags.transfer_size, flags.transfer_steps
-    trained = build.load_trained(config, data.build_source(config)).encoder
+    trained = build.load_trained_encoder(config)
     encoders = {"trained": trained, "untrained": build.build_fresh_encoder(config)}
     rows = []
     for name, encoder in encoders.items():

@@ -8,15 +8,24 @@ from npid_tf.backbones import build_backbone
 from npid_tf.banks import build_rows
 from npid_tf.banks.memory_bank import MemoryBank
 from npid_tf.banks.placement import choose_placement
-from npid_tf.checkpoints.checkpoints import Checkpoints
-from npid_tf.checkpoints.files import leave
-from npid_tf.checkpoints.weights import restore_encoder
+from npid_tf.checkpoints.files import (
+    leave,
+    newest_whole,
+    num_instances_of,
+    read_state,
+)
+from npid_tf.checkpoints.weights import (
+    raise_unless_removed,
+    restore_encoder,
+    restore_variables,
+)
 from npid_tf.encoders.encoder import build_encoder
 from npid_tf.errors import UserError
 from npid_tf.instance_classifier import InstanceClassifier
 from npid_tf.losses import build_loss
 from npid_tf.npid import NPID
 from npid_tf.optimizers.schedules import build_schedule
+from npid_tf.runs.growth import rows_of
 from npid_tf.runs.workdir import checkpoint_directory
 
 NOT_TRAINED = (
@@ -132,13 +141,28 @@ def build_optimizer(config, steps_per_epoch):
 def load_trained(config, source):
     """NPID as the newest whole checkpoint of the workdir has it, which is only read.
 
-    Raises ValueError where the workdir holds none, or one of other data.
+    Its bank has the rows that it was saved with. Raises ValueError where the workdir
+    holds none, or one of other data than `source`, if these are known by number alone.
     """
-    model = build_model(config, source.num_instances)
+    return load_with_rows(config, source)[0]
+
+
+def load_with_rows(config, source):
+    """(the same, the row of each image of the source: int64 [num_instances], -1 for
+    those that came since)"""
     directory = checkpoint_directory(config)
-    if Checkpoints(directory, model, source.fingerprint).restore(leave) is None:
+    path = newest_whole(directory, leave)
+    if path is None:
         raise UserError(NOT_TRAINED.format(config.workdir))
-    return model
+    try:
+        state = read_state(path)
+        rows = rows_of(config, state["fingerprint"], source)
+        model = build_model(config, num_instances_of(path, state))
+        restore_variables(path, model)
+    except (OSError, tf.errors.OpError) as error:
+        raise_unless_removed(path, error)
+        return load_with_rows(config, source)
+    return model, rows
 
 
 def load_trained_encoder(config):

@@ -55,7 +55,7 @@ def _convert_in(config, flags):
         )
     weights = read_source(flags.source, read_file(flags.input))
     config = _with_settings(config, weights)
-    source = data.build_source(config)
+    source, _ = data.build_source_to_train(config, None)
     steps = steps_per_epoch(source.num_instances, config.batch_size)
     model = build.build_model(config, source.num_instances)
     report = assign_encoder(model.encoder, weights.arrays)
@@ -78,7 +78,8 @@ def _convert_in(config, flags):
         model.bank.assign(embed(model.encoder, dataset, source.num_instances))
     data.keep_data(config, source)
     model.compile(build.build_optimizer(config, steps))
-    Checkpoints(checkpoint_directory(config), model, source.fingerprint).save(
+    directory = checkpoint_directory(config)
+    Checkpoints(directory, model, source.fingerprint, manifest=source.manifest).save(
         epoch=0, step=0
     )
     write_run(config)
@@ -130,8 +131,8 @@ def is_bank_of(bank, encoder, dataset, num_instances):
 
 
 def convert_out(config, output):
-    """Writes the encoder of the workdir's newest checkpoint to `output`."""
-    model = build.load_trained(config, data.build_source(config))
-    arrays = read_encoder(model.encoder)
+    """Writes the encoder of the workdir's newest checkpoint to `output`; no image is
+    read."""
+    arrays = read_encoder(build.load_trained_encoder(config))
     write_file(output, arrays)
     return arrays

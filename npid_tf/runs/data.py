@@ -2,44 +2,95 @@
 
 import os
 
-from npid_tf.checkpoints.files import list_checkpoints
+from npid_tf.checkpoints.files import list_checkpoints, read_state
 from npid_tf.checkpoints.stratified import IN_ORDER, is_stratified
 from npid_tf.data.augmentation.augment import build_augmentation
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.sources import Place, load_source
+from npid_tf.data.sources.manifest import refuse_corrupt
 from npid_tf.data.sources.places.listing import write_left_out
+from npid_tf.data.sources.subset import arranged
 from npid_tf.distribution.workers import is_multi_worker
-from npid_tf.runs.workdir import checkpoint_directory, manifest_path
+from npid_tf.runs.growth import (
+    arranged_as_trained,
+    left_out_before,
+    only_trained,
+    since,
+)
+from npid_tf.runs.workdir import checkpoint_directory
 
 EVAL_BATCH_SIZE = 256
 
 
 def build_source(config):
-    """The images to learn. Raises ValueError for unknown or unreadable data."""
-    # Before there is a checkpoint nothing ties an image to its number: the manifest of
-    # a run that was refused, or never came so far, binds nobody.
-    is_run = bool(list_checkpoints(checkpoint_directory(config)))
-    manifest = manifest_path(config) if is_run else None
-    return load(config.dataset, config.split, config, manifest)
+    """The images of a run that are there now, in the order of its rows; those that it
+    has no rows of are the last ones. It is said how many came and went.
+
+    Raises ValueError for unknown or unreadable data, and files that do not decode; of
+    a run that has learned, these are left out, and named.
+    """
+    return arranged_as_trained(config, _load_all(config))
 
 
-def build_eval_source(config):
-    """The labelled images that kNN classifies, or None where no flag names any."""
+def build_source_of_rows(config):
+    """The same without those that the run has no rows of."""
+    return only_trained(config, _load_all(config))
+
+
+def _load_all(config):
+    has_learned = bool(list_checkpoints(checkpoint_directory(config)))
+    skip_corrupt = config.skip_corrupt or has_learned
+    return load(config.dataset, config.split, config, skip_corrupt)
+
+
+def build_source_to_train(config, checkpoint):
+    """(source, `Matched` or None): the images to learn, as `build_source`, and what
+    came and went since the checkpoint at this path (None: there is none).
+
+    Raises ValueError for unknown or unreadable data; and for files that do not decode,
+    but with --skip_corrupt or if they did not when the run began.
+    """
+    if checkpoint is None:
+        return load(config.dataset, config.split, config, config.skip_corrupt), None
+    fingerprint = read_state(checkpoint)["fingerprint"]
+    known = left_out_before(config, fingerprint)
+    skip_corrupt = config.skip_corrupt or bool(known)
+    source = load(config.dataset, config.split, config, skip_corrupt)
+    if known and not config.skip_corrupt:
+        _refuse_others(config, source, known)
+    matched = since(config, fingerprint, source)
+    if matched is None:
+        return source, None
+    return arranged(source, matched.order), None if matched.is_same else matched
+
+
+def _refuse_others(config, source, known):
+    """Raises ValueError for files that do not decode, other than the known ones."""
+    corrupt = set(source.manifest["corrupt"])
+    reasons = {each.path: each.detail for each in source.left_out}
+    num_files = source.num_instances + len(corrupt)
+    refuse_corrupt(config.dataset, corrupt - set(known), num_files, reasons)
+
+
+def build_eval_source(config, *, skip_corrupt=True):
+    """The labelled images that kNN classifies, or None where no flag names any.
+
+    skip_corrupt: False: what does not decode is refused.
+    """
     if config.eval_dataset is None and config.eval_split is None:
         return None
     dataset = config.eval_dataset or config.dataset
-    # Without a manifest: no bank ties these images to their numbers.
-    return load(dataset, config.eval_split or "train", config, None)
+    return load(dataset, config.eval_split or "train", config, skip_corrupt)
 
 
 def keep_data(config, source, eval_source=None):
-    """Writes to the workdir of a run that begins which image has which number, and
-    what spares later programs reading all images."""
+    """Writes to the workdir of a run that begins what spares later programs reading
+    all images."""
     os.makedirs(config.workdir, exist_ok=True)
-    source.keep(manifest_path(config))
-    if eval_source is not None:
-        eval_source.keep()
-    left_out = [*source.left_out, *(eval_source.left_out if eval_source else ())]
+    sources = [each for each in (source, eval_source) if each is not None]
+    for each in sources:
+        each.keep()
+    left_out = [one for each in sources for one in each.left_out]
     path = os.path.join(config.workdir, "left_out.csv")
     if left_out or os.path.exists(path):  # What it told may be no longer so.
         write_left_out(path, left_out)
@@ -47,16 +98,15 @@ def keep_data(config, source, eval_source=None):
         print(f"Listed in {path}: {len(left_out):,} files and folders left out.")
 
 
-def load(dataset, split, config, manifest=None):
+def load(dataset, split, config, skip_corrupt=True):
     """The source called `dataset`, read as the data of this run is.
 
-    manifest: the file that ties images to their numbers, or None.
+    skip_corrupt: whether what does not decode is left out, and told of, or refused.
     """
     stratified = is_stratified(checkpoint_directory(config))
     place = Place(
-        manifest=manifest,
         data_dir=config.data_dir,
-        skip_corrupt=config.skip_corrupt,
+        skip_corrupt=skip_corrupt,
         tables=os.path.join(config.workdir, "contents"),
         stratified=stratified,
         labels=config.labels,

@@ -112,8 +112,6 @@ def _load(config, flags):
     if flags.data is None:
         source = data.build_source(config)
     else:
-        # One file that does not decode is no reason to embed none.
-        config = dataclasses.replace(config, skip_corrupt=True)
         source = data.load(flags.data, flags.data_split, config)
     about = {**stamp("embeddings"), "encoder_hash": encoder_hash(encoder)}
     return encoder, source, about

@@ -87,15 +87,13 @@ def export(config, flags):
             f"`k` must be at most the {source.num_instances} training images. "
             f"Received: {k}."
         )
-    model = build.load_trained(config, source)
+    encoder = build.load_trained_encoder(config)
     vectors = embed(
-        model.encoder, data.build_eval_dataset(config, source), source.num_instances
+        encoder, data.build_eval_dataset(config, source), source.num_instances
     )
     try:
         with new_export(flags.export_dir) as new:
-            manifest = _write(
-                config, flags, new, model.encoder, vectors, source, started
-            )
+            manifest = _write(config, flags, new, encoder, vectors, source, started)
             new.publish()
         if flags.engine == "milvus":
             begin_pictures(flags.export_dir, manifest, _ids(source))

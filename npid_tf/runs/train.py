@@ -12,18 +12,20 @@ import keras
 import tensorflow as tf
 
 from npid_tf.banks.refresh_neighbors import RefreshNeighbors
-from npid_tf.checkpoints.checkpoints import Checkpoints
+from npid_tf.checkpoints.checkpoints import Checkpoints, choose
 from npid_tf.checkpoints.files import remove_leftovers
 from npid_tf.checkpoints.position import Position, in_batches_of
 from npid_tf.command_line.given import flag_lines
 from npid_tf.data.pipeline import steps_per_epoch
 from npid_tf.data.sources.contents import naming_lost_files
-from npid_tf.data.sources.source import with_classes_of
+from npid_tf.data.sources.source import digest_of, with_classes_of
 from npid_tf.distribution import workers
 from npid_tf.distribution.strategies import build_strategy
+from npid_tf.errors import UserError
 from npid_tf.files.run_lock import only_writer
 from npid_tf.runs import build, data
 from npid_tf.runs.auto import follow_data
+from npid_tf.runs.growth import carry_over
 from npid_tf.runs.workdir import checkpoint_directory, write_run
 from npid_tf.training.callbacks import (
     EpochLog,
@@ -56,41 +58,53 @@ def train(config, stay=None):
 
 
 def _train(config, stay, strategy, is_chief):
-    source = data.build_source(config)
+    directory = checkpoint_directory(config)
+    saved = choose(directory, strategy)
+    source, matched = data.build_source_to_train(config, saved)
+    check_same_on_all(strategy, source)
     if stay is not None:
         config = follow_data(config, stay, source)
-    eval_source = data.build_eval_source(config)
+    eval_source = data.build_eval_source(config, skip_corrupt=config.skip_corrupt)
     if eval_source is not None:
         eval_source = with_classes_of(source, eval_source)
     steps = steps_per_epoch(source.num_instances, config.batch_size)
     with strategy.scope():
         model = build.build_model(config, source.num_instances)
         model.compile(build.build_optimizer(config, steps))
-    directory = checkpoint_directory(config)
-    checkpoints = Checkpoints(directory, model, source.fingerprint, config.batch_size)
-    position = checkpoints.restore()
-    is_new = position is None
-    position = in_batches_of(
-        config.batch_size,
-        Position(batch_size=config.batch_size) if is_new else position,
-        source.num_instances,
-        model,
+    checkpoints = Checkpoints(
+        directory, model, source.fingerprint, config.batch_size, source.manifest
     )
+    if saved is None:
+        position = Position(batch_size=config.batch_size)
+    elif matched is None:
+        position = checkpoints.restore_from(saved)
+    else:
+        position = carry_over(
+            model,
+            checkpoints,
+            saved,
+            matched,
+            config.batch_size,
+            lambda first: data.build_eval_dataset(config, source, first),
+        )
+    position = in_batches_of(config.batch_size, position, source.num_instances, model)
     dataset = data.build_train_dataset(config, source, position, strategy)
     if is_chief:
         data.keep_data(config, source, eval_source)
         print_plan(config, source, model, strategy, steps)
     if position.epoch >= config.epochs:
+        if matched is not None:
+            save_finished(config, checkpoints, matched, position, is_chief)
         print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
         return model
-    if is_new and config.bank_init.startswith("forward"):
+    if saved is None and config.bank_init.startswith("forward"):
         initialize_by_forward_pass(
             model.bank,
             model.encoder,
             data.build_eval_dataset(config, source),
             centred=config.bank_init == "forward_centred",
         )
-    if not is_new:
+    if saved is not None:
         print(f"Resuming at epoch {position.epoch + 1}, step {position.step + 1}.")
 
     callbacks = [
@@ -132,6 +146,31 @@ def _train(config, stay, strategy, is_chief):
         )
         print(f"Finished: {config.workdir} is trained for {config.epochs} epochs.")
     return model
+
+
+def check_same_on_all(strategy, source):
+    """Raises ValueError where workers see different images."""
+    number = int(digest_of(sorted(source.fingerprint.items()))[:12], 16)
+    if (workers.all_gather(strategy, [number]) != number).any():
+        raise UserError(
+            f"The workers see different images, this one {source.num_instances}: "
+            "--dataset must be the same for all of them."
+        )
+
+
+def save_finished(config, checkpoints, matched, position, is_chief):
+    """Saves the rows of a run that is trained, and whose images came and went."""
+    checkpoints.model.step.assign_add(1)  # Its checkpoint has a number of its own.
+    checkpoints.save(position.epoch, 0)
+    if is_chief:
+        write_run(config)
+        if matched.num_new:
+            print(
+                f"The {matched.num_new:,} new images have rows, by the encoder as it "
+                "is. To learn them as well, pass --epochs=N, with more than "
+                f"{position.epoch}.",
+                flush=True,
+            )
 
 
 def logging_callbacks(config, position):

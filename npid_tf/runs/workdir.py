@@ -27,11 +27,6 @@ def checkpoint_directory(config):
     return os.path.join(config.workdir, "checkpoints")
 
 
-def manifest_path(config):
-    """Where a run keeps the numbers of the files of a folder."""
-    return os.path.join(config.workdir, "manifest.json")
-
-
 def path_of_run(name):
     """The workdir that a command line calls by its path, or by a name in runs/."""
     is_path = os.sep in name or os.path.isdir(name) or name in (".", "~")

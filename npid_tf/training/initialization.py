@@ -68,3 +68,21 @@ def initialize_by_forward_pass(
             f"{int(is_missing.sum())} of {bank.num_instances}."
         )
     bank.assign(vectors - vectors.mean(axis=0) if centred else vectors)
+
+
+def begin_new_rows(bank, encoder, dataset, first):
+    """The rows from `first` on become the embeddings of their images.
+
+    By the encoder as it serves, batch norm with the statistics it has: rows of the
+    images that it has learned were made by it as well.
+
+    Args:
+        bank, encoder: as of `initialize_by_forward_pass`; the encoder is trained.
+        dataset: of batches of (images, indices), every index from `first` on once.
+    """
+    count = bank.num_instances - first
+    vectors = np.zeros([count, bank.embedding_dim], np.float32)
+    for indices, (embeddings,) in embed_batches(encoder, dataset, count):
+        check_indices(indices, bank.num_instances)
+        vectors[indices - first] = embeddings
+    bank.write(first, vectors)

@@ -16,14 +16,12 @@ from npid_tf.errors import UserError
 class Place(typing.NamedTuple):
     """What reading a data set may need beside its name and split.
 
-    manifest: file that tells which image of a folder has which number, or None.
     data_dir: of TFDS, or None. skip_corrupt: whether to leave out files that do not
     decode. tables: folder that keeps what spares reading all images again, or None.
     stratified: whether a part, as in train[:80%], takes its share of every class.
     labels: what the classes of files are (see places/labels.py).
     """
 
-    manifest: str | None = None
     data_dir: str | None = None
     skip_corrupt: bool = False
     tables: str | None = None
@@ -42,8 +40,8 @@ SOURCES = {
     "folder": (
         "DIR",
         lambda name, split, place: load_folder(
-            name, split, place.manifest, place.skip_corrupt, place.tables,
-            place.stratified, place.labels,
+            name, split, place.skip_corrupt, place.tables, place.stratified,
+            place.labels,
         ),
     ),
     "npz": ("FILE", lambda name, split, place: load_npz(name, split, place.stratified)),

@@ -4,15 +4,21 @@ A dict: paths, in the order of the rows; sizes and contents (a digest of the byt
 path; corrupt, the files that did not decode and were left out.
 """
 
+import collections
+import dataclasses
+import hashlib
 import json
 
-from npid_tf.data.sources.source import check_unchanged
+import numpy as np
+
+from npid_tf.data.sources.source import digest_of
 from npid_tf.errors import FileError, UserError
 from npid_tf.files.formats import check_format, stamp
 from npid_tf.files.whole_files import open_whole
 
 
 def read_manifest(path):
+    """The manifest in a file. Raises FileError where it is damaged."""
     try:
         with open(path, encoding="utf-8") as file:
             manifest = json.load(file)
@@ -23,22 +29,23 @@ def read_manifest(path):
     if not is_whole:
         raise FileError(
             f"{path} is damaged. It says which image is which row of the bank: restore "
-            "it, or remove it, and the images are numbered by their names again."
+            "it, or start in a new --workdir."
         )
     check_format(manifest, "features", path)
     return manifest
+
+
+def write_manifest(path, manifest):
+    with open_whole(path) as file:
+        json.dump({**stamp("features"), **manifest}, file)
 
 
 def make_manifest(directory, items, digests, skip_corrupt, reasons):
     # All were decoded: that costs less than a part of one epoch, and finds a broken
     # file before the training that it would stop.
     corrupt = [path for path in items if digests[path] is None]
-    if corrupt and not skip_corrupt:
-        raise UserError(
-            f"{len(corrupt)} of {len(items)} files in {directory} do not decode: "
-            f"{first_of(corrupt)}. The first: {reasons.get(corrupt[0], 'unknown')}. "
-            "Repair or remove them, or pass --skip_corrupt to train without them."
-        )
+    if not skip_corrupt:
+        refuse_corrupt(directory, corrupt, len(items), reasons)
     paths = [path for path in items if digests[path] is not None]
     if not paths:
         raise UserError(f"No file in {directory} decodes as an image.")
@@ -50,49 +57,125 @@ def make_manifest(directory, items, digests, skip_corrupt, reasons):
     }
 
 
-def check_same_files(directory, manifest, items):
-    corrupt = set(manifest["corrupt"])
-    files = {path: item.size for path, item in items.items() if path not in corrupt}
-    known = manifest["sizes"]
-    added, removed = sorted(files.keys() - known), sorted(known.keys() - files)
-    resized = sorted(
-        path for path in known if files.get(path, known[path]) != known[path]
-    )
-    if added or removed or resized:
-        was = {"files": f"{len(known)} in the manifest of the workdir"}
-        now = ", ".join(
-            f"{len(paths)} {what} ({first_of(paths)})"
-            for what, paths in (
-                ("added", added),
-                ("removed", removed),
-                ("of another size", resized),
-            )
-            if paths
-        )
-        check_unchanged(was, {"files": f"{now} in {directory}"})
-
-
-def check_same_contents(directory, manifest, digests):
-    broken = [path for path, digest in digests.items() if digest is None]
-    if broken:
+def refuse_corrupt(directory, corrupt, num_files, reasons=None):
+    """Raises UserError where files do not decode (names), of so many; reasons: why."""
+    if corrupt:
+        corrupt = sorted(corrupt)
+        reason = (reasons or {}).get(corrupt[0], "unknown")
         raise UserError(
-            f"{len(broken)} of {len(digests)} files in {directory} do not decode any "
-            f"more: {first_of(broken)}. Restore them, or start in a new --workdir."
+            f"{len(corrupt)} of {num_files} files in {directory} do not decode: "
+            f"{first_of(corrupt)}. The first: {reason}. Repair or remove them, or pass "
+            "--skip_corrupt to train without them."
         )
-    known = manifest.get("contents", {})  # Earlier manifests lack it.
-    changed = [path for path in digests if known.get(path, digests[path])
-               != digests[path]]  # fmt: skip
-    if changed:
-        was = {"contents": f"those of {len(known)} files in the manifest of the "
-               "workdir"}  # fmt: skip
-        now = f"others in {len(changed)} ({first_of(changed)}) of {directory}"
-        check_unchanged(was, {"contents": now})
+
+
+def part_of(manifest, numbers):
+    """The manifest of some of the images, in the order of their numbers (int64)."""
+    paths = [manifest["paths"][number] for number in numbers]
+    known = {
+        key: {path: manifest[key][path] for path in paths}
+        for key in ("sizes", "contents")
+        if key in manifest  # Earlier manifests lack contents.
+    }
+    return {"paths": paths, **known, "corrupt": manifest["corrupt"]}
+
+
+def fingerprint_of(manifest):
+    """What identifies the images of a manifest, and their order: a dict, without the
+    name of their kind."""
+    paths = manifest["paths"]
+    listed = json.dumps([paths, [manifest["sizes"][path] for path in paths]])
+    fingerprint = {
+        "num_instances": len(paths),
+        "sha256": hashlib.sha256(listed.encode()).hexdigest(),
+    }
+    if "contents" in manifest:
+        contents = [manifest["contents"][path] for path in paths]
+        fingerprint["contents"] = digest_of(contents)
+    return fingerprint
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """Which images of before are which of now.
+
+    number_now: int64 [images before], the number now of each; -1 where it is gone.
+    order: int64 [images now], a permutation: those of before in their old order, then
+        the new ones, in the order that they have now.
+    renamed, changed: how many have another name; or a file of their name with other
+        contents, which counts as one that is gone and one that is new.
+    """
+
+    number_now: np.ndarray
+    order: np.ndarray
+    renamed: int
+    changed: int
+
+    @property
+    def kept(self):
+        """bool [images before]"""
+        return self.number_now >= 0
+
+    @property
+    def num_gone(self):
+        return int((~self.kept).sum())
+
+    @property
+    def num_new(self):
+        return len(self.order) - int(self.kept.sum())
+
+    @property
+    def is_same(self):
+        """Whether all are there, under their names, and no others."""
+        return not (self.num_gone or self.num_new or self.renamed)
+
+    def told(self):
+        """The counts, in words."""
+        same = int(self.kept.sum()) - self.renamed
+        return (
+            f"{self.num_new - self.changed:,} new images, "
+            f"{self.num_gone - self.changed:,} gone, {self.renamed:,} renamed, "
+            f"{self.changed:,} changed; {same:,} as they were"
+        )
+
+
+def match(before, now):
+    """`Matched` of two manifests: by name and contents, then by contents alone.
+
+    Of several files of the same contents each is matched once. Where a manifest of
+    before lacks contents, name and size have to do.
+    """
+    numbers = {path: number for number, path in enumerate(now["paths"])}
+    number_now = np.full(len(before["paths"]), -1, np.int64)
+    is_free = np.ones(len(now["paths"]), bool)
+    for row, path in enumerate(before["paths"]):
+        number = numbers.get(path)
+        if number is not None and _is_same(before, now, path):
+            number_now[row] = number
+            is_free[number] = False
+    by_contents = collections.defaultdict(collections.deque)
+    for number in np.flatnonzero(is_free):
+        by_contents[now["contents"][now["paths"][number]]].append(number)
+    renamed = changed = 0
+    for row in np.flatnonzero(number_now < 0):
+        path = before["paths"][row]
+        candidates = by_contents[before.get("contents", {}).get(path)]
+        if candidates:
+            number_now[row] = candidates.popleft()
+            is_free[number_now[row]] = False
+            renamed += 1
+    for path in (before["paths"][row] for row in np.flatnonzero(number_now < 0)):
+        changed += path in numbers and bool(is_free[numbers[path]])
+    kept = number_now[number_now >= 0]
+    order = np.concatenate([kept, np.flatnonzero(is_free)])
+    return Matched(number_now, order, renamed, changed)
+
+
+def _is_same(before, now, path):
+    if "contents" in before:
+        return before["contents"][path] == now["contents"][path]
+    return before["sizes"][path] == now["sizes"][path]
 
 
 def first_of(paths):
     return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")
-
-
-def write_manifest(path, manifest):
-    with open_whole(path) as file:
-        json.dump({**stamp("features"), **manifest}, file)

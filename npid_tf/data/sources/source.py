@@ -11,6 +11,8 @@ one image. Index i is the same image in every epoch and after every restart.
 
 `keep()` writes, if there is something, what spares later programs reading all of it.
 `left_out` tells which files are no images of it, and why (see places/listing.py).
+`manifest` tells images apart by their contents (see manifest.py), so that the rows of a
+run can follow them; None where they are known by their numbers alone.
 
 `image_shape` is (height, width) if all images have it and `record` turns many
 handles into uint8 [batch, height, width, 3] at once, else None.
@@ -49,6 +51,7 @@ class RandomAccess:
         targets=None,
         keep=None,
         left_out=(),
+        manifest=None,
     ):
         self.read = read
         self.num_instances = num_instances
@@ -58,8 +61,9 @@ class RandomAccess:
         self.paths = paths
         self.image_shape = image_shape
         self.targets = targets
-        self.keep = keep or (lambda manifest_path=None: None)
+        self.keep = keep or (lambda: None)
         self.left_out = left_out
+        self.manifest = manifest
 
     def in_order(self):
         """Every `(index, handle)` once, in the order of the indices."""

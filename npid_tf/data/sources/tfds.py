@@ -146,7 +146,7 @@ class TfdsStream:
             "contents": self._table.digest(),
         }
 
-    def keep(self, manifest_path=None):
+    def keep(self):
         """Writes what spares later programs finding all records."""
         self._table.save()
 

@@ -93,7 +93,7 @@ def evaluate_diagnostics(config, flags):
     Returns a list of dicts with the keys measure, value and over.
     Raises ValueError where a checkpoint is missing.
     """
-    source = data.build_source(config)
+    source = data.build_source_of_rows(config)
     eval_source = data.build_eval_source(config)
     if eval_source is not None:
         try:

@@ -65,18 +65,6 @@ def test_a_photo_edited_in_place_is_seen(photos):
     assert load(photos).fingerprint == first
 
 
-def test_a_run_names_the_photo_that_was_edited(photos):
-    manifest = str(photos.parent / "run" / "manifest.json")
-    load(photos, manifest_path=manifest)
-    os.utime(photos / "a" / "0.bmp")  # Touched, and the same.
-    load(photos, manifest_path=manifest)
-    edit_unseen(photos / "b" / "3.bmp", bmp(99))
-    with pytest.raises(
-        UserError, match=r"contents .* others in 1 \(b/3.bmp\).*--workd"
-    ):
-        load(photos, manifest_path=manifest)
-
-
 def test_what_did_not_change_is_not_read_again(photos):
     first = load(photos).fingerprint
     (path,) = (photos.parent / "run" / "contents").iterdir()
@@ -111,25 +99,12 @@ def test_a_table_of_a_newer_version_is_refused(photos):
         load(photos)
 
 
-def test_manifests_and_fingerprints_of_before_are_read(photos):
-    manifest = photos.parent / "run" / "manifest.json"
-    load(photos, manifest_path=str(manifest))
-    saved = json.loads(manifest.read_text())
-    old = {name: saved[name] for name in ("paths", "sizes", "corrupt")}
-    manifest.write_text(json.dumps(old))
-    fingerprint = load(photos, manifest_path=str(manifest)).fingerprint
+def test_fingerprints_of_before_are_read(photos):
+    fingerprint = load(photos).fingerprint
     before = {key: fingerprint[key] for key in ("name", "num_instances", "sha256")}
     check_unchanged(before, fingerprint)
     with pytest.raises(UserError, match="contents was"):
         check_unchanged(fingerprint, {**fingerprint, "contents": "others"})
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"paths": ["a"], "sizes": {}}'])
-def test_a_damaged_manifest_is_named(photos, content):
-    manifest = photos.parent / "run" / "manifest.json"
-    manifest.write_text(content)
-    with pytest.raises(FileError, match=r"manifest\.json is damaged"):
-        load(photos, manifest_path=str(manifest))
 
 
 @pytest.mark.parametrize("change", ["remove", "cut"])

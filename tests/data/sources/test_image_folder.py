@@ -1,6 +1,5 @@
 """Folders of images keep their indices, and say what is wrong with them."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -19,9 +18,8 @@ def write_png(path, image):
 
 @pytest.fixture
 def copied(folder, tmp_path):
-    """A copy of `folder` that a test may change, and where its manifest goes."""
-    shutil.copytree(folder, tmp_path / "data")
-    return tmp_path / "data", str(tmp_path / "workdir" / "manifest.json")
+    """A copy of `folder` that a test may change."""
+    return shutil.copytree(folder, tmp_path / "data")
 
 
 def test_records_are_the_files_in_the_order_of_their_names(folder, images):
@@ -82,52 +80,9 @@ def test_an_empty_part_is_refused(folder):
         load_folder(folder, split="train[:1%]")
 
 
-def test_the_manifest_is_written_once_and_read_afterwards(copied):
-    directory, manifest = copied
-    first = load_folder(directory, manifest_path=manifest)
-    # The order of the manifest holds, whatever a later version would sort.
-    saved = json.loads(pathlib.Path(manifest).read_text())
-    saved["paths"].reverse()
-    pathlib.Path(manifest).write_text(json.dumps(saved))
-    second = load_folder(directory, manifest_path=manifest)
-    assert second.paths == first.paths[::-1]
-    assert second.fingerprint != first.fingerprint
-    assert os.listdir(os.path.dirname(manifest)) == ["manifest.json"]
-
-
 def test_a_second_load_gives_the_same_indices(copied):
-    directory, manifest = copied
-    first, second = (load_folder(directory, manifest_path=manifest) for _ in "12")
+    first, second = load_folder(copied), load_folder(copied)
     assert (first.paths, first.fingerprint) == (second.paths, second.fingerprint)
-
-
-def add(directory):
-    shutil.copy(directory / "00 ü.png", directory / "00 a.png")
-
-
-def remove(directory):
-    (directory / "03 ü.png").unlink()
-
-
-def resize(directory):
-    with open(directory / "05 ü.png", "ab") as file:
-        file.write(b"more")
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (add, r"1 added \(00 a.png\)"),
-        (remove, r"1 removed \(03 ü.png\)"),
-        (resize, r"1 of another size \(05 ü.png\)"),
-    ],
-)
-def test_changed_files_are_told_of(copied, change, told):
-    directory, manifest = copied
-    load_folder(directory, manifest_path=manifest)
-    change(directory)
-    with pytest.raises(ValueError, match=f"20 in the manifest.*{told}.*--workdir"):
-        load_folder(directory, manifest_path=manifest)
 
 
 def break_two(directory):
@@ -136,25 +91,21 @@ def break_two(directory):
 
 
 def test_files_that_do_not_decode_are_named(copied):
-    directory, manifest = copied
-    break_two(directory)
+    break_two(copied)
     with pytest.raises(ValueError, match=r"2 of 20 files.*02 ü.png, 07 ü.png.*--skip"):
-        load_folder(directory, manifest_path=manifest)
-    assert not os.path.exists(manifest)
+        load_folder(copied)
 
 
 def test_skipped_files_stay_out_and_are_reported_at_every_load(copied, images, capsys):
-    directory, manifest = copied
-    break_two(directory)
+    break_two(copied)
     good = [image for i, image in enumerate(images) if i not in (2, 7)]
-    for skip_corrupt in (True, False):  # The manifest remembers what is left out.
-        source = load_folder(
-            directory, manifest_path=manifest, skip_corrupt=skip_corrupt
-        )
+    for _ in "12":
+        source = load_folder(copied, skip_corrupt=True)
         printed = capsys.readouterr().out
         assert "Left out 2 files" in printed
         assert "02 ü.png, 07 ü.png" in printed
         assert source.num_instances == 18
+        assert source.manifest["corrupt"] == ["02 ü.png", "07 ü.png"]
         for index, handle in source.in_order():
             decoded = tf.io.decode_png(source.record(handle))
             np.testing.assert_array_equal(decoded, good[index])
@@ -167,7 +118,7 @@ def test_a_folder_of_broken_files_is_refused(tmp_path):
 
 
 def test_a_link_to_nowhere_does_not_decode(copied):
-    directory, _ = copied
+    directory = copied
     (directory / "lost.png").symlink_to(directory / "absent.png")
     with pytest.raises(ValueError, match=r"1 of 21 files.*lost\.png"):
         load_folder(directory)
@@ -183,7 +134,7 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
 def test_an_unreadable_sub_folder_is_named(copied):
     if os.geteuid() == 0:
         pytest.skip("root reads every folder")
-    directory, _ = copied
+    directory = copied
     closed = directory / "closed"
     closed.mkdir(mode=0)
     with pytest.raises(ValueError, match=r"Cannot read .*closed: Permission denied"):
@@ -199,7 +150,7 @@ def test_linked_classes_are_read(tmp_path, images):
 
 
 def test_a_folder_that_links_to_itself_is_read_once(copied, capsys):
-    directory, _ = copied
+    directory = copied
     (directory / "loop").symlink_to(directory)
     source = load_folder(directory)
     assert source.num_instances == 20
