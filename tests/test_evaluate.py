@@ -47,11 +47,11 @@ def config(trained_workdir):
 def evaluated(config):
     """A model as trained, its variables before it was evaluated, and what was
     printed."""
-    model = build.load_trained(config, data.build_source(config))
+    model, rows = build.load_with_rows(config, data.build_source(config))
     before = [variable.numpy() for variable in model.variables]
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(build, "load_trained", lambda *arguments: model)
+        patch.setattr(build, "load_with_rows", lambda *arguments: (model, rows))
         main(given(workdir=config.workdir, eval_split=config.eval_split))
     return model, before, printed.getvalue()
 

@@ -224,15 +224,14 @@ class LearnedRows(keras.layers.Layer):
 
     def all_rows(self) -> dict[str, Rows]:
         """All `Rows` that the bank keeps, by their names in files."""
-        found = {"rows": self.rows, "velocity": self.velocity}
-        return found | ({"neighbors": self.neighbors} if self.num_neighbors else {})
+        smoothing = {"neighbors": self.neighbors} if self.num_neighbors else {}
+        return {"rows": self.rows, "velocity": self.velocity, **smoothing}
 
     def renumber(self, kept: np.ndarray) -> None:
-        """As `MemoryBank.renumber`: neighbors, which have other numbers now, are found
-        again before the next step."""
-        for first, end in blocks_of(self.num_instances if self.num_neighbors else 0):
-            unknown = np.full([end - first, self.num_neighbors], self.num_instances)
-            self.neighbors.write(first, unknown)
+        """As `MemoryBank.renumber`. Neighbors are found again before the next step."""
+        if self.num_neighbors:
+            unknown = np.full(self.neighbors.shape, self.num_instances, np.uint32)
+            self.neighbors.write(0, unknown)
 
     def save_own_variables(self, store):
         save_rows(self, store)
