@@ -319,3 +319,9 @@ def test_a_trained_model_of_other_shapes_is_refused(trained_workdir):
     config = dataclasses.replace(trained_workdir, embedding_dim=8)
     with pytest.raises(ValueError, match="is of another model"):
         build.load_trained(config, data.build_source(config))
+
+
+def test_other_kinds_of_data_are_refused_as_before(trained_workdir):
+    config = dataclasses.replace(trained_workdir, split="train[:128]")
+    with pytest.raises(UserError, match="num_instances was 256, now 128"):
+        build.load_trained(config, data.build_source(config))

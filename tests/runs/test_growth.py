@@ -257,11 +257,3 @@ def test_which_image_is_which_row_is_never_guessed(place, capsys):
     path.write_text(manifest.replace("a/01.png", "a/77.png"))
     with pytest.raises(FileError, match="not as it was written"):
         train(config_in(place))
-
-
-def test_other_kinds_of_data_are_refused_as_before(trained_workdir):
-    config = dataclasses.replace(trained_workdir, split="train[:128]")
-    with pytest.raises(UserError, match="num_instances was 256, now 128"):
-        build.load_trained(config, data.build_source(config))
-    with pytest.raises(UserError, match="num_instances was 256, now 128"):
-        train(config)
