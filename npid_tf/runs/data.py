@@ -66,10 +66,11 @@ def build_source_to_train(config, checkpoint):
 
 def _refuse_others(config, source, known):
     """Raises ValueError for files that do not decode, other than the known ones."""
-    corrupt = set(source.manifest["corrupt"])
+    corrupt, known = source.manifest["corrupt"], set(known)
+    others = [name for name in corrupt if name not in known]
     reasons = {each.path: each.detail for each in source.left_out}
     num_files = source.num_instances + len(corrupt)
-    refuse_corrupt(config.dataset, corrupt - set(known), num_files, reasons)
+    refuse_corrupt(config.dataset, others, num_files, reasons)
 
 
 def build_eval_source(config, *, skip_corrupt=True):

@@ -175,7 +175,7 @@ def test_the_programs_take_the_images_that_are_there(place, capsys):
     assert len(found["ids"]) == 21
     out = capsys.readouterr().out
     assert "3 new images, 2 gone, 1 renamed, 1 changed; 16 as they were" in out
-    assert "Left out 1 files" in out and "07.png" in out
+    assert "Left out 1 files that do not decode" in out and "07.png" in out
     rows = run.evaluate("knn", dataset=photos, eval_dataset=photos)
     out = capsys.readouterr().out
     assert "4 images that have no row, and 3 rows that have no image" in out

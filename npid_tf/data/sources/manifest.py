@@ -58,9 +58,9 @@ def make_manifest(directory, items, digests, skip_corrupt, reasons):
 
 
 def refuse_corrupt(directory, corrupt, num_files, reasons=None):
-    """Raises UserError where files do not decode (names), of so many; reasons: why."""
+    """Raises UserError where there are files that do not decode (a list of names), of
+    so many; reasons: why not."""
     if corrupt:
-        corrupt = sorted(corrupt)
         reason = (reasons or {}).get(corrupt[0], "unknown")
         raise UserError(
             f"{len(corrupt)} of {num_files} files in {directory} do not decode: "

@@ -119,4 +119,4 @@ def test_files_that_no_longer_decode_are_named():
     with pytest.raises(
         UserError, match=r"2 of 9 files in photos .*a.png, b.png.*: it is empty"
     ):
-        refuse_corrupt("photos", {"b.png", "a.png"}, 9, {"a.png": "it is empty"})
+        refuse_corrupt("photos", ["a.png", "b.png"], 9, {"a.png": "it is empty"})
