@@ -25,7 +25,7 @@ from npid_tf.instance_classifier import InstanceClassifier
 from npid_tf.losses import build_loss
 from npid_tf.npid import NPID
 from npid_tf.optimizers.schedules import build_schedule
-from npid_tf.runs.growth import rows_of
+from npid_tf.runs.data.growth import rows_of
 from npid_tf.runs.workdir import checkpoint_directory
 
 NOT_TRAINED = (

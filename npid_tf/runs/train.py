@@ -25,7 +25,7 @@ from npid_tf.errors import UserError
 from npid_tf.files.run_lock import only_writer
 from npid_tf.runs import build, data
 from npid_tf.runs.auto import follow_data
-from npid_tf.runs.growth import carry_over
+from npid_tf.runs.data.growth import carry_over
 from npid_tf.runs.workdir import checkpoint_directory, write_run
 from npid_tf.training.callbacks import (
     EpochLog,

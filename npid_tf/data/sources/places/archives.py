@@ -113,7 +113,8 @@ def _opened(path, *times):
 
 
 def _read_part(path, times, offset, size):
-    return os.pread(_opened(path, *times).fileno(), size, offset)
+    file = _opened(path, *times)  # Held: of threads that open it at once, one is kept.
+    return os.pread(file.fileno(), size, offset)
 
 
 def _no_archive(path, error):

@@ -109,7 +109,6 @@ def test_names_of_any_bytes_are_names(tmp_path, put):
     (tmp_path / "run").mkdir()
     arguments = {
         "tables": str(tmp_path / "run" / "contents"),
-        "manifest_path": str(tmp_path / "run" / "manifest.json"),
     }
     for _ in "12":  # Read, and read of the table.
         source = load_folder(tmp_path / "data", **arguments)

@@ -11,7 +11,7 @@ from npid_tf.data.sources.manifest import refuse_corrupt
 from npid_tf.data.sources.places.listing import write_left_out
 from npid_tf.data.sources.subset import arranged
 from npid_tf.distribution.workers import is_multi_worker
-from npid_tf.runs.growth import (
+from npid_tf.runs.data.growth import (
     arranged_as_trained,
     left_out_before,
     only_trained,
