@@ -3,7 +3,11 @@
 Needs playwright and axe-playwright-python (extra `test`) and Debian's chromium.
 """
 
+from urllib.parse import urlencode
+
 import pytest
+
+from tests.support.requests import b64
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
@@ -94,18 +98,23 @@ def test_it_works_with_keys_alone(page):
 
 
 def test_images_can_be_pasted_and_dropped(page, digit):
-    give = """([bytes, name, kind]) => {
+    give = """([bytes, name, kind, where]) => {
         const files = new DataTransfer();
         files.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
-        const target = document.getElementById("drop");
+        const target = document.getElementById(where);
         const event = kind === "paste"
           ? new ClipboardEvent("paste", {clipboardData: files, bubbles: true})
-          : new DragEvent("drop", {dataTransfer: files, bubbles: true});
+          : new DragEvent("drop", {dataTransfer: files, bubbles: true,
+                                   cancelable: true});
         target.dispatchEvent(event);
+        // Or the browser leaves the page for the file.
+        if (kind === "drop" && !event.defaultPrevented) throw Error("not taken");
     }"""
-    for kind, row in (("paste", 4), ("drop", 6)):
-        page.evaluate(give, [list(digit(row)), f"{kind}.png", kind])
-        wait_for_answer(page, f"{kind}.png")
+    for kind, row, where in (("paste", 4, "drop"), ("drop", 6, "drop"),
+                             ("drop", 8, "training-heading")):  # fmt: skip
+        name = f"{kind} {row}.png"
+        page.evaluate(give, [list(digit(row)), name, kind, where])
+        wait_for_answer(page, name)
         assert found(page)[0] == str(row)
 
 
@@ -137,3 +146,65 @@ def test_the_page_of_routes_is_read_and_opened_by_keyboard(page, server):
     violations = axe.Axe().run(page).response["violations"]
     serious = [v for v in violations if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["help"]) for v in serious] == []
+
+
+def test_the_browsers_back_and_forward_walk_and_addresses_can_be_sent(
+    page, browser, server, digit
+):
+    choose_file(page, digit, 7)
+    page.locator("#results button").nth(1).click()
+    second = page.locator("#query-caption").text_content()
+    wait_for_answer(page, second)
+    page.locator("#k").fill("5")
+    wait_for_number(page, "#results li", 5)
+    sent = page.url
+    names = found(page)
+    page.go_back()
+    wait_for_answer(page, "7.png")
+    page.go_forward()
+    wait_for_answer(page, second)
+    page.reload()
+    wait_for_answer(page, second)
+    assert found(page) == names
+    page.go_back()  # A file is not kept when the page is loaded again.
+    page.wait_for_function(
+        "() => document.getElementById('status').textContent === 'No query yet.'"
+    )
+    assert page.locator("#results li").count() == 0
+
+    other = browser.new_page()
+    other.goto(sent)
+    wait_for_answer(other, second)
+    assert found(other) == names
+    assert other.input_value("#k") == "5"
+    assert other.locator("#back").is_disabled()
+    other.goto(sent.replace(f"id={second}", "id=no+such"))
+    other.wait_for_function(
+        "() => document.getElementById('status').textContent.includes('No item has')"
+    )
+    other.close()
+
+
+def test_on_a_phone_a_long_path_does_not_scroll_sideways_and_has_its_picture(
+    browser, server, noise
+):
+    name = "/volume1/photo/" + "a-long-name-without-blanks" * 8 + ".jpg"
+    item = {"id": name, "image": b64(noise), "label": "l" * 200}
+    assert server.ask("POST", "/v1/items", {"items": [item]})[0] == 200
+    page = browser.new_page(viewport={"width": 360, "height": 640})
+    page.goto(f"http://127.0.0.1:{server.port}/#{urlencode({'id': name, 'k': 3})}")
+    wait_for_answer(page, name)
+    for selector in ("#query-image", "#results img >> nth=0"):
+        page.locator(selector).scroll_into_view_if_needed()
+        page.wait_for_function(
+            "image => image.naturalWidth > 0",
+            arg=page.locator(selector).element_handle(),
+        )
+    sizes = "[document.documentElement.scrollWidth, innerWidth]"
+    width, window = page.evaluate(sizes)
+    assert width <= window
+    page.goto(f"http://127.0.0.1:{server.port}/docs")
+    width, window = page.evaluate(sizes)
+    assert width <= window
+    page.close()
+    assert server.ask("DELETE", f"/v1/items?{urlencode({'id': name})}")[0] == 200

@@ -2,7 +2,8 @@
 
 const PAGE = 60;
 const element = (id) => document.getElementById(id);
-const trail = []; // Queries so far, the one shown last.
+const trail = []; // Queries so far, by their position in the browser's history.
+let position = -1; // Of the one that is shown; -1: none.
 let shown = 0; // Images of the training set that are shown.
 let token = sessionStorage.getItem("npid-token"); // Gone with the tab.
 let request = 0; // Number of the newest search: late answers of others are dropped.
@@ -68,9 +69,9 @@ function useToken(event) {
 }
 
 async function search() {
-  const query = trail.at(-1);
-  if (query === undefined) return;
+  const query = trail[position];
   const number = ++request;
+  if (query === undefined) return;
   const start = performance.now();
   element("status").textContent = "Searching…";
   try {
@@ -108,18 +109,21 @@ function card(item) {
 }
 
 function picture(item) {
-  if (item.thumbnail === null) {
-    const text = document.createElement("span");
-    text.className = "no-image";
-    text.textContent = "no picture";
-    return text;
-  }
+  if (item.thumbnail === null) return noPicture();
   const image = document.createElement("img");
+  image.addEventListener("error", () => image.replaceWith(noPicture()));
   image.alt = ""; // The text below says all that is known of it.
   image.loading = "lazy";
   sharpen(image);
   showThumbnail(image, item.thumbnail);
   return image;
+}
+
+function noPicture() {
+  const text = document.createElement("span");
+  text.className = "no-image";
+  text.textContent = "no picture";
+  return text;
 }
 
 async function showThumbnail(image, thumbnail) {
@@ -134,8 +138,8 @@ async function showThumbnail(image, thumbnail) {
     const picture = URL.createObjectURL(await (await fetchChecked(address)).blob());
     image.addEventListener("load", () => URL.revokeObjectURL(picture), { once: true });
     if (image.dataset.thumbnail === thumbnail) image.src = picture;
-  } catch (error) {
-    image.alt = error.message;
+  } catch {
+    image.dispatchEvent(new Event("error"));
   }
 }
 
@@ -154,17 +158,46 @@ function addText(parent, text, kind, before = "") {
 }
 
 function show(query) {
-  trail.push(query);
+  position += 1;
+  trail.splice(position, trail.length, query);
+  history.pushState({ position }, "", address(query));
+  display();
+}
+
+// An image of the index has an address that can be kept and sent; a file has none.
+function address(query) {
+  const own = query?.id === undefined ? {} : { id: query.id };
+  const settings = { k: element("k").value, threshold: element("threshold").value };
+  return `#${new URLSearchParams({ ...own, ...settings })}`;
+}
+
+// What the browser's address asks for: after Back, or where a page begins.
+function follow() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  for (const name of ["k", "threshold"]) {
+    if (asked.has(name)) setSetting(name, asked.get(name));
+  }
+  const id = asked.get("id");
+  position = history.state?.position ?? (id === null ? -1 : position + 1);
+  if (id !== null && trail[position]?.id !== id) {
+    trail[position] = { name: id, image: `?id=${encodeURIComponent(id)}`, id };
+    history.replaceState({ position }, "");
+  } // A file is lost where the page is loaded again.
   display();
 }
 
 function display() {
-  const query = trail.at(-1);
-  element("query").hidden = false;
-  element("query-image").hidden = query.image === null;
-  showQuery(element("query-image"), query);
-  element("query-caption").textContent = query.name;
-  element("back").disabled = trail.length < 2;
+  const query = trail[position];
+  element("back").disabled = position < 1;
+  element("query").hidden = query === undefined;
+  if (query === undefined) {
+    element("status").textContent = "No query yet.";
+    element("results").replaceChildren();
+  } else {
+    element("query-image").hidden = query.image === null;
+    showQuery(element("query-image"), query);
+    element("query-caption").textContent = query.name;
+  }
   search();
 }
 
@@ -195,31 +228,39 @@ async function showMore() {
   }
 }
 
-function onSetting(id, text) {
-  const input = element(id);
-  input.addEventListener("input", () => {
-    element(`${id}-value`).textContent = text(input.value);
-  });
-  input.addEventListener("change", search);
+const DIGITS = { k: 0, threshold: 2 };
+
+function setSetting(id, value) {
+  element(id).value = value;
+  element(`${id}-value`).textContent = Number(element(id).value).toFixed(DIGITS[id]);
 }
 
-onSetting("k", (value) => value);
-onSetting("threshold", (value) => Number(value).toFixed(2));
+for (const id of Object.keys(DIGITS)) {
+  const input = element(id);
+  input.addEventListener("input", () => setSetting(id, input.value));
+  input.addEventListener("change", () => {
+    history.replaceState(history.state, "", address(trail[position]));
+    search();
+  });
+}
 sharpen(element("query-image"));
+element("query-image").addEventListener("error", (event) => {
+  event.target.hidden = true;
+});
 element("settings").addEventListener("submit", (event) => event.preventDefault());
 element("file").addEventListener("change", (event) => showFile(event.target.files[0]));
 element("token-form").addEventListener("submit", useToken);
 element("more").addEventListener("click", showMore);
-element("back").addEventListener("click", () => {
-  trail.pop();
-  display();
-});
+element("back").addEventListener("click", () => history.back());
+addEventListener("popstate", follow);
 document.addEventListener("paste", (event) => showFile(event.clipboardData.files[0]));
+// Anywhere: beside the box the browser would leave the page for the file.
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  element("drop").addEventListener(kind, (event) => {
+  document.addEventListener(kind, (event) => {
     event.preventDefault();
     element("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop") showFile(event.dataTransfer.files[0]);
   });
 }
 showMore();
+follow();
