@@ -10,7 +10,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from npid_tf.data.sources.digits import load_digits
+from npid_tf.data.sources.shipped.digits import load_digits
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 

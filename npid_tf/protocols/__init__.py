@@ -16,7 +16,7 @@ from npid_tf.protocols import (
     svm,
     transfer,
 )
-from npid_tf.protocols.diagnostics import measure
+from npid_tf.protocols.diagnostics import measure, side_by_side
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -25,6 +25,7 @@ PROTOCOLS = {
         retrieval.PROTOCOL,
         measure.PROTOCOL,
         curation.PROTOCOL,
+        side_by_side.PROTOCOL,
         linear_probe.PROTOCOL,
         linear_heads.PROTOCOL,
         svm.PROTOCOL,

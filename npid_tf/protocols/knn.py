@@ -84,7 +84,10 @@ def evaluate_knn(config, flags):
     if only is not None:
         pairs = {only: pairs[only]}
     elif num_images * config.image_size**2 * 3 * 4 <= PIXEL_BYTES:
-        pixels, eval_pixels = _pixels(config, source), _pixels(config, eval_source)
+        pixels, eval_pixels = (
+            pixel_vectors(config, source),
+            pixel_vectors(config, eval_source),
+        )
         mean = pixels.mean(axis=0)
         pairs["raw pixels"] = pixels, eval_pixels
         pairs["raw pixels less their mean"] = pixels - mean, eval_pixels - mean
@@ -128,8 +131,8 @@ def _chosen(flags):
     return PRESETS[flags.knn_preset]
 
 
-def _pixels(config, source):
-    """float32 [num_instances, height x width x 3]."""
+def pixel_vectors(config, source):
+    """The pixels of all images, float32 [num_instances, height x width x 3]."""
     dataset = data.build_eval_dataset(config, source)
     return embed(
         lambda images, training: tf.reshape(

@@ -35,7 +35,7 @@ def write_results(config, protocol, flags, rows):
     title = f"# {name}: {config.workdir}, checkpoint {results['checkpoint']}"
     write_whole(
         os.path.join(directory, f"{name}.md"),
-        "\n".join([title, "", *table_lines(protocol, rows), ""]),
+        "\n".join([title, "", *_all_tables(protocol, rows), ""]),
     )
     return path
 
@@ -47,12 +47,16 @@ def results_name(protocol, flags):
 
 
 def table_lines(protocol, rows):
-    """The lines of the table that MMSelfSup's model page has of a protocol, where it
-    has one, and of the table of all rows."""
-    lines = _markdown(rows)
-    if protocol.published is not None:
-        lines = [*_markdown(protocol.published(rows)), "", *lines]
-    return lines
+    """The lines of the one table that is printed: that which MMSelfSup's model page has
+    of a protocol, where it has one, else that of all rows."""
+    if protocol.published is None:
+        return _markdown(rows)
+    return _markdown(protocol.published(rows))
+
+
+def _all_tables(protocol, rows):
+    lines = table_lines(protocol, rows)
+    return lines if protocol.published is None else [*lines, "", *_markdown(rows)]
 
 
 def _markdown(rows):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from npid_tf.checkpoints.position import Position, in_batches_of
-from npid_tf.data.sources.digits import load_digits
+from npid_tf.data.sources.shipped.digits import load_digits
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.errors import UserError
 from npid_tf.runs.data import build_train_dataset

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from npid_tf.command_line.given import parse
 from npid_tf.command_line.programs import flags_of_all_programs
-from npid_tf.data.sources.digits import load_digits
+from npid_tf.data.sources.shipped.digits import load_digits
 from npid_tf.errors import UserError
 from npid_tf.run import Run
 from npid_tf.runs.search import search

@@ -6,9 +6,10 @@ What a source has is told in `source.py`.
 import typing
 
 from npid_tf.data.sources.arrays import load_npz
-from npid_tf.data.sources.digits import load_digits
 from npid_tf.data.sources.image_folder import load_folder
 from npid_tf.data.sources.places import PLACES, is_place
+from npid_tf.data.sources.shipped.closeups import load_closeups
+from npid_tf.data.sources.shipped.digits import load_digits
 from npid_tf.data.sources.tfds import load_tfds
 from npid_tf.errors import UserError
 
@@ -33,6 +34,7 @@ class Place(typing.NamedTuple):
 # name, the split and Place)
 SOURCES = {
     "digits": (None, lambda name, split, place: load_digits(split)),
+    "closeups": (None, lambda name, split, place: load_closeups(split)),
     "tfds": (
         "NAME",
         lambda name, split, place: load_tfds(name, split, place.data_dir, place.tables),
@@ -49,7 +51,7 @@ SOURCES = {
 
 
 def load_source(dataset, split, place):
-    """The source that `dataset` names: digits, tfds:NAME, folder:DIR or npz:FILE.
+    """The source that `dataset` names: one of SOURCES, as digits or npz:FILE.
 
     An .npz file itself may stand for npz:FILE, and any place of images, or several with
     commas, for folder:DIR. Raises ValueError for unknown or unreadable data.

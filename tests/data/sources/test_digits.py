@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from npid_tf.data.sources.digits import load_digits
+from npid_tf.data.sources.shipped.digits import load_digits
 
 
 def pixels(source):

@@ -1,0 +1,1 @@
+"""Data sets that a dependency ships: they are always there."""
