@@ -2,18 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-DEMO := runs/digits
+DEMO := runs/demo
 TEST := $(RUN) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow test-benchmarks test-docs lint types wheel clean
 
-# Learn, evaluate, export and search scikit-learn's 1,797 real digits.
+# Learn close-ups of two photographs, evaluate, show, export and search them.
 demo: $(VENV)/installed
-	$(RUN) -m npid_tf.train --flagfile=configs/digits.cfg --workdir=$(DEMO)
-	$(RUN) -m npid_tf.evaluate --flagfile=$(DEMO)/flags.cfg --protocol=knn
-	$(RUN) -m npid_tf.export --flagfile=$(DEMO)/flags.cfg --export_dir=$(DEMO)/export
+	$(RUN) -m npid_tf.train --flagfile=configs/closeups.cfg --workdir=$(DEMO)
+	$(RUN) -m npid_tf.evaluate --workdir=$(DEMO) --protocol=knn
+	$(RUN) -m npid_tf.evaluate --workdir=$(DEMO) --protocol=side_by_side
+	$(RUN) -m npid_tf.export --workdir=$(DEMO) --export_dir=$(DEMO)/export
 	$(RUN) -m npid_tf.search --export_dir=$(DEMO)/export \
-	    --image=export/query_digit.png --k=5 --gallery=$(DEMO)/neighbors.html
+	    --image=export/query_photo.png --k=5 --gallery=$(DEMO)/neighbors.html
 
 test: $(VENV)/installed
 	$(TEST) -m "not slow and not benchmark" tests

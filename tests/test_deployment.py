@@ -123,7 +123,7 @@ def test_compose_mounts_the_export_and_takes_it_for_no_volume(folder):
     environment = {} if folder is None else {"EXPORT_DIR": folder}
     config = compose_config("compose.yaml", **environment)
     assert not config.get("volumes")
-    expected = EXPORT / (folder or "../runs/digits/export")
+    expected = EXPORT / (folder or "../runs/demo/export")
     for service in config["services"].values():
         mount = service["volumes"][0]
         assert (mount["type"], mount["target"]) == ("bind", "/models")

@@ -23,7 +23,12 @@ from npid_tf.protocols.knn import KnnFlags
 from npid_tf.protocols.labelled import LayerFlags
 from npid_tf.protocols.linear_heads import LinearHeadsFlags
 from npid_tf.protocols.low_shot import LowShotFlags
-from npid_tf.protocols.results import results_name, table_lines, write_results
+from npid_tf.protocols.results import (
+    all_tables,
+    results_name,
+    table_lines,
+    write_results,
+)
 from npid_tf.runs import build, data
 from tests.support.given import given
 
@@ -81,11 +86,7 @@ def test_the_table_holds_every_feature_and_k(config, evaluated):
     lines = [line for line in printed if line.startswith("|")]
     cells = [re.findall(r"[^| ][^|]*[^| ]|[^| ]", line) for line in lines]
     assert cells[0] == ["feature", "k=1", "k=5", "k=10"]
-    cells = cells[2 + len(FEATURES) :]
-    assert cells[0] == ["feature", "k", "temperature", "top1", "top5"]
-    assert [(row[0], int(row[1])) for row in cells[2:]] == [
-        (feature, k) for feature in FEATURES for k in (1, 5, 10)
-    ]
+    assert [row[0] for row in cells[2:]] == list(FEATURES)  # One table, no other.
     assert last.endswith(os.path.join(config.workdir, "evaluation", "knn.json"))
 
 
@@ -95,17 +96,28 @@ def test_the_table_is_written_as_well(config, evaluated):
         title, _, *lines = file.read().splitlines()
     assert title == f"# knn: {config.workdir}, checkpoint 000000004"
     printed = evaluated[2].splitlines()
-    assert [line for line in lines if line] == [
-        line for line in printed if line.startswith("|")
+    tables = [line for line in lines if line]
+    first = [line for line in printed if line.startswith("|")]
+    assert tables[: len(first)] == first
+    # Then all rows, with what the printed table has no room for.
+    cells = [re.findall(r"[^| ][^|]*[^| ]|[^| ]", line) for line in tables]
+    cells = cells[len(first) :]
+    assert cells[0] == ["feature", "k", "temperature", "top1", "top5"]
+    assert [(row[0], int(row[1])) for row in cells[2:]] == [
+        (feature, k) for feature in FEATURES for k in (1, 5, 10)
     ]
 
 
-def test_a_protocol_of_mmselfsups_page_has_its_table_first():
+def test_a_protocol_of_mmselfsups_page_has_its_table_printed_and_all_rows_kept():
     rows = [{"layer": "conv4", "top1": 0.5}, {"layer": "conv5", "top1": 2.5e-5}]
-    assert table_lines(PROTOCOLS["svm"], rows) == [
+    printed = [
         "| Best Layer | SVM   |",
         "| ---------- | ----- |",
         "| conv4      | 50.00 |",
+    ]
+    assert table_lines(PROTOCOLS["svm"], rows) == printed
+    assert all_tables(PROTOCOLS["svm"], rows) == [
+        *printed,
         "",
         "| layer | top1    |",
         "| ----- | ------- |",

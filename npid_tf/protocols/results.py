@@ -35,7 +35,7 @@ def write_results(config, protocol, flags, rows):
     title = f"# {name}: {config.workdir}, checkpoint {results['checkpoint']}"
     write_whole(
         os.path.join(directory, f"{name}.md"),
-        "\n".join([title, "", *_all_tables(protocol, rows), ""]),
+        "\n".join([title, "", *all_tables(protocol, rows), ""]),
     )
     return path
 
@@ -54,7 +54,8 @@ def table_lines(protocol, rows):
     return _markdown(protocol.published(rows))
 
 
-def _all_tables(protocol, rows):
+def all_tables(protocol, rows):
+    """The lines of that table, and of all rows where they are another one."""
     lines = table_lines(protocol, rows)
     return lines if protocol.published is None else [*lines, "", *_markdown(rows)]
 
