@@ -6,7 +6,7 @@ holds arrays: `embeddings`, `ids`, and where there are some `labels` and `class_
 FILE.npy holds the embeddings alone, FILE.csv beside it row, path and label.
 
 A run that is interrupted goes on where it stopped. Images that cannot be read are left
-out, and listed in FILE.left_out.csv.
+out, and listed in FILE.left_out.csv with what else is in the place.
 """
 
 import dataclasses
@@ -31,7 +31,8 @@ def main(given):
         f"Wrote {written.count:,} embeddings of {written.dim} numbers to {flags.out}."
     )
     if written.left_out:
-        print(f"Left out {len(written.left_out):,}, see {flags.out}.left_out.csv:")
+        count = len(written.left_out)
+        print(f"Cannot be read: {count:,} images, see {flags.out}.left_out.csv:")
         for name, reason in list(written.left_out.items())[:MOST_NAMED]:
             print(printable(f"  {name}: {reason}"))
 

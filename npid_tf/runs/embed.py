@@ -8,18 +8,19 @@ import numpy as np
 import tensorflow as tf
 
 from npid_tf.command_line.fields import Flags, flag
+from npid_tf.data.sources.places.listing import UNDECODED, LeftOut, write_left_out
 from npid_tf.data.sources.subset import subset
 from npid_tf.distribution.strategies import build_local_strategy
 from npid_tf.encoders.embed import embed_batches
 from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.errors import UserError
 from npid_tf.files.formats import stamp
-from npid_tf.files.tables import write_csv
 from npid_tf.runs import build, data
 from npid_tf.vector_files import FORMATS, Vectors, get_format
 from npid_tf.vector_files.format import digest_of_ids
 from npid_tf.vector_files.growing import growing_rows
 
+UNREAD = "images that could not be read when their turn came"
 MOST_REASONS = 100  # files that are looked at again, to say what is wrong with them
 
 
@@ -38,8 +39,8 @@ class EmbedFlags(Flags):
 
 
 class Written(typing.NamedTuple):
-    """What was written: how many embeddings of how many numbers, and {id of each image
-    that is missing: why}."""
+    """What was written: how many embeddings of how many numbers, and {path of each
+    image that cannot be read and is missing: why}."""
 
     count: int
     dim: int
@@ -50,8 +51,9 @@ def embed_to_file(config, flags):
     """Embeds images with the encoder of a run, and writes the file `out`.
 
     What is computed is kept in OUT.parts/ until the file is there: a run that was
-    killed goes on from there. Images that cannot be read are left out, and listed with
-    the reason in OUT.left_out.csv. Memory grows with the ids and labels alone.
+    killed goes on from there. Images that cannot be read are left out, and listed in
+    OUT.left_out.csv, with what else of the place is no image. Memory grows with the ids
+    and labels alone.
 
     Returns `Written`. Raises ValueError where there is no checkpoint, the images cannot
     be listed, none can be read, or `out` ends with an unknown name.
@@ -77,14 +79,14 @@ def embed_to_file(config, flags):
             for rows, embeddings in _embed(config, encoder, source, growing.done):
                 growing.write(rows, embeddings)
             growing.finish()
-            left_out = _left_out(config, source, ids, growing.left_out)
+            unread = _unread(config, source, ids, growing.left_out)
             kept = growing.kept()
-            _check_some(len(kept), left_out)
+            _check_some(len(kept), unread)
             format.write(
                 flags.out, _vectors(source, ids, kept, growing.left_out, about)
             )
-    _write_left_out(f"{flags.out}.left_out.csv", left_out)
-    return Written(*kept.shape, left_out)
+    _write_left_out(f"{flags.out}.left_out.csv", [*source.left_out, *unread])
+    return Written(*kept.shape, _reasons(source, unread))
 
 
 def embed_images(config, flags):
@@ -99,10 +101,11 @@ def embed_images(config, flags):
             embeddings[rows] = some
             is_there[rows] = True
         missing = np.flatnonzero(~is_there).tolist()
-        left_out = _left_out(config, source, ids, missing)
-    _check_some(is_there.sum(), left_out)
+        unread = _unread(config, source, ids, missing)
+    _check_some(is_there.sum(), unread)
     embeddings = embeddings if is_there.all() else embeddings[is_there]
-    return _vectors(source, ids, embeddings, missing, about), left_out
+    vectors = _vectors(source, ids, embeddings, missing, about)
+    return vectors, _reasons(source, unread)
 
 
 def _load(config, flags):
@@ -113,6 +116,7 @@ def _load(config, flags):
         source = data.build_source(config)
     else:
         source = data.load(flags.data, flags.data_split, config)
+        source.keep()  # The files are not read once more to go on where it stopped.
     about = {**stamp("embeddings"), "encoder_hash": encoder_hash(encoder)}
     return encoder, source, about
 
@@ -147,27 +151,36 @@ def _ids(source):
     return [str(name) for name in source.paths or range(source.num_instances)]
 
 
-def _left_out(config, source, ids, rows):
-    """{id: what is wrong} of images that could not be read."""
-    reasons = {ids[row]: "cannot be read" for row in rows}
+def _unread(config, source, ids, rows):
+    """`LeftOut` of each image that could not be read when its turn came."""
+    reasons = {row: "" for row in rows}
     for row in rows[:MOST_REASONS]:
         try:
             for _ in data.build_eval_dataset(config, subset(source, np.array([row]))):
-                reasons[ids[row]] = "could not be read, and now can"
+                reasons[row] = "could not be read, and now can"
         except tf.errors.OpError as error:
-            reasons[ids[row]] = error.message.splitlines()[0]
-    return reasons
+            reasons[row] = error.message.splitlines()[0]
+    return [LeftOut(ids[row], UNREAD, reason) for row, reason in reasons.items()]
 
 
-def _check_some(count, left_out):
+def _reasons(source, unread):
+    """{path: why} of images that cannot be read, found when they were listed or later.
+
+    What is no image (hidden, of another kind) is not missing.
+    """
+    listed = [each for each in source.left_out if each.kind == UNDECODED]
+    return {each.path: each.detail for each in [*listed, *unread]}
+
+
+def _check_some(count, unread):
     if not count:
-        name, reason = next(iter(left_out.items()))
+        name, _, reason = unread[0]
         raise UserError(f"None of the images can be read. {name}: {reason}")
 
 
 def _write_left_out(path, left_out):
     """The list of what is not in the file; none where all is."""
     if left_out:
-        write_csv(path, ["path", "reason"], left_out.items())
+        write_left_out(path, left_out)
     elif os.path.exists(path):  # Of an earlier one.
         os.remove(path)

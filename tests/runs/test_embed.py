@@ -157,6 +157,9 @@ def spoiled(monkeypatch, photos, tmp_path):
         copy = own / path.relative_to(photos)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
+    (own / "notes.txt").write_text("no image")
+    broken = own / "dog/broken.png"  # Before it was listed.
+    broken.write_bytes(b"no image")
     bad = [own / "cat/00.png", own / "dog/29.png"]
 
     def load_and_spoil(*arguments):
@@ -166,7 +169,7 @@ def spoiled(monkeypatch, photos, tmp_path):
         return source
 
     monkeypatch.setattr(data, "load", load_and_spoil)
-    return str(own), [str(path) for path in bad]
+    return str(own), [str(path) for path in (broken, *bad)]
 
 
 def test_images_that_cannot_be_read_are_left_out_and_named(
@@ -178,11 +181,12 @@ def test_images_that_cannot_be_read_are_left_out_and_named(
     program.main(given(flags, workdir=trained_workdir.workdir))
     shown = capsys.readouterr().out
     assert f"Wrote 28 embeddings of 16 numbers to {out}" in shown
-    assert f"Left out 2, see {out}.left_out.csv:" in shown
+    assert f"Cannot be read: 3 images, see {out}.left_out.csv:" in shown
     with open(f"{out}.left_out.csv", newline="") as file:
         listed = list(csv.DictReader(file))
-    assert [line["path"] for line in listed] == bad
-    assert all(line["reason"] for line in listed) and "No such file" in shown
+    assert [line["path"] for line in listed] == [f"{photos}/notes.txt", *bad]
+    assert "No such file" in shown
+    assert all(line["detail"] for line in listed[1:])
     vectors = read_vectors(out)
     np.testing.assert_allclose(
         vectors.embeddings, np.delete(whole.embeddings, [0, 29], 0), atol=1e-5

@@ -11,7 +11,7 @@ from npid_tf.data.sources.manifest import (
 )
 from npid_tf.data.sources.places import LeftOut, list_images
 from npid_tf.data.sources.places.labels import labels_of
-from npid_tf.data.sources.places.listing import in_words
+from npid_tf.data.sources.places.listing import UNDECODED, in_words
 from npid_tf.data.sources.places.reading import reader
 from npid_tf.data.sources.source import RandomAccess
 from npid_tf.data.sources.splits import choose
@@ -51,8 +51,8 @@ def load_folder(
         places, listing.items, digests, skip_corrupt, contents.reasons
     )
     left_out = listing.left_out + [
-        LeftOut(path, "files that do not decode", contents.reasons.get(path, ""))
-        for path in manifest["corrupt"]
+        LeftOut(_path_of(listing, name), UNDECODED, contents.reasons.get(name, ""))
+        for name in manifest["corrupt"]
     ]
     if left_out:
         named = f": {first_of(manifest['corrupt'])}" * bool(manifest["corrupt"])
@@ -75,3 +75,8 @@ def load_folder(
         left_out=left_out,
         manifest=manifest,
     )
+
+
+def _path_of(listing, name):
+    item = listing.items.get(name)
+    return name if item is None else item.path

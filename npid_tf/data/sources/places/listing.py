@@ -8,6 +8,7 @@ from npid_tf.files.tables import write_csv
 
 TWICE = "files named twice"
 LINKED = "folders that are there already, by a link or named twice"
+UNDECODED = "files that do not decode"
 KINDS_TOLD = 12  # of what is left out, the most frequent ones
 
 
