@@ -172,11 +172,7 @@ def pairs_at_least(least, first, second, similarities):
 
 
 def _source(config, place, build_own=data.build_source):
-    if place is None:
-        return build_own(config)
-    # One file that does not decode is no reason to look through none.
-    config = dataclasses.replace(config, skip_corrupt=True)
-    return data.load(place, "train", config)
+    return build_own(config) if place is None else data.load(place, "train", config)
 
 
 def _embed(config, encoder, source):
