@@ -42,6 +42,7 @@ class Contents:
             self._path = os.path.join(tables, f"{name}.json")
         self._kept = self._read_table()
         self._digests = {}
+        self._is_saved = True
         self._times = {}  # {key: of what was asked for}
         self._watched = Watched({})
         self.reasons = {}  # {key: why it does not decode}
@@ -61,6 +62,7 @@ class Contents:
                 digests[key] = None  # For their order.
             else:
                 digests[key] = entry[3]
+        self._is_saved = not unread and len(digests) == len(self._kept)
         # Clocks of file systems only: those of services are not ours.
         items = [listing.items[key] for key in unread]
         _let_tick([item.times[2] for item in items if item.times])
@@ -73,15 +75,15 @@ class Contents:
 
     def save(self):
         """Writes the table, if it changed, into an existing workdir."""
+        if self._path is None or self._is_saved:
+            return
         table = {
-            key: [*self._times[key], digest]
+            key: (*self._times[key], digest)
             for key, digest in self._digests.items()
             if digest is not None
         }
-        if self._path is None or table == self._kept:
-            return
         workdir = os.path.dirname(os.path.dirname(self._path))
-        if not os.path.isdir(workdir):
+        if table == self._kept or not os.path.isdir(workdir):
             return
         record = {**stamp("features"), "directory": self.places, "files": table}
         try:
@@ -89,7 +91,7 @@ class Contents:
                 json.dump(record, file)
         except OSError as error:  # It only spares time.
             print(f"Not saved, so read again next time: {self._path}: {error}")
-        self._kept = table
+        self._kept, self._is_saved = table, True
 
     def _read_table(self):
         if self._path is None or not os.path.exists(self._path):
@@ -98,6 +100,8 @@ class Contents:
             with open(self._path, encoding="utf-8") as file:
                 record = json.load(file)
             table = record["files"]
+            # Tuples of numbers and texts are nothing for the collector of garbage.
+            table = {key: tuple(entry) for key, entry in table.items()}
             is_whole = all(len(entry) == 4 for entry in table.values())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             is_whole = False

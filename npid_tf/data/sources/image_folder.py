@@ -11,12 +11,13 @@ from npid_tf.data.sources.manifest import (
 )
 from npid_tf.data.sources.places import LeftOut, list_images
 from npid_tf.data.sources.places.labels import labels_of
-from npid_tf.data.sources.places.listing import UNDECODED, in_words
+from npid_tf.data.sources.places.listing import UNDECODED, in_words, no_garbage
 from npid_tf.data.sources.places.reading import reader
 from npid_tf.data.sources.source import RandomAccess
 from npid_tf.data.sources.splits import choose
 
 
+@no_garbage()
 def load_folder(
     places,
     split="train",

@@ -86,7 +86,7 @@ def _images(path, members, listing):
 
 def _add(path, name, size, times, read, listing):
     told = name.removeprefix("./")
-    listing.add(Item(told, f"{path}/{told}", size, [size, *times[1:]], reader=read))
+    listing.add(Item(told, f"{path}/{told}", size, (size, *times[1:]), reader=read))
     listing.watched[path] = times
 
 

@@ -13,6 +13,7 @@ def list_folder(directory, listing):
     Raises UserError for a folder that cannot be read.
     """
     found, folders, linked = [], [("", directory)], []
+    before = os.path.join(directory, "")
     while folders or linked:
         # Those that lie here before those that are linked, which are left out where
         # they are the same.
@@ -29,7 +30,7 @@ def list_folder(directory, listing):
                 below.append((f"{prefix}{entry.name}/", entry.path))
             else:
                 name = prefix + entry.name
-                found.append((name, os.path.join(directory, name), _stat(entry)))
+                found.append((name, before + name, _stat(entry)))
     for name, path, stat in sorted(found, key=lambda each: each[0]):
         size = stat.st_size if stat else 0
         listing.add(Item(name, path, size, times_of(stat)))

@@ -31,7 +31,7 @@ def list_saved(place, listing):
     listing.class_names += names or []
     images = data.cast_column(column, _images().Image(decode=False))
     state = os.path.join(directory, "state.json")
-    times = times_of(stat_or_none(state)) or [0, 0, 0]
+    times = times_of(stat_or_none(state)) or (0, 0, 0)
     listing.watched[state] = times
     labels = data[labels] if labels else None
     for number, size in enumerate(_sizes(images, column)):
@@ -42,7 +42,7 @@ def list_saved(place, listing):
                 str(number),
                 f"{directory}/{number}",
                 size,
-                [size, *times[1:]],
+                (size, *times[1:]),
                 label=None if label is None or label < 0 else names[label],
                 reader=functools.partial(_read, images, column, number),
             )

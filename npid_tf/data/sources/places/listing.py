@@ -1,6 +1,8 @@
 """Which images there are, and what is left out: a `Listing`, filled by the places."""
 
 import collections
+import contextlib
+import gc
 import os
 import typing
 
@@ -16,8 +18,8 @@ class Item(typing.NamedTuple):
     """One image.
 
     name: its path below its place, with "/". path: that of its place joined with it,
-    the image's id. size: in bytes. times: numbers that change with the content, JSON's
-    list of three; None where nothing is there. label: its class, where the place tells
+    the image's id. size: in bytes. times: three numbers that change with the
+    content; None where nothing is there. label: its class, where the place tells
     it; None: the first sub-folder of its name. reader: function without arguments that
     returns the bytes; None for a file of this machine.
     """
@@ -25,7 +27,7 @@ class Item(typing.NamedTuple):
     name: str
     path: str
     size: int
-    times: list | None
+    times: tuple | None
     label: str | None = None
     reader: typing.Callable | None = None
 
@@ -108,4 +110,17 @@ def stat_or_none(path):
 def times_of(stat):
     """What changes with a file's content, of its os.stat. A tool can put the time of
     modification back, but not the other (ctime), so both count."""
-    return None if stat is None else [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return None if stat is None else (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@contextlib.contextmanager
+def no_garbage():
+    """While many objects are made that all stay: Python's collector would look at each
+    of them again and again, for half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -29,7 +29,7 @@ def list_url(url, listing):
                 name,
                 url if path == root else f"{url.rstrip('/')}/{name}",
                 info["size"] or 0,
-                [info["size"] or 0, _stamp(info), 0],
+                (info["size"] or 0, _stamp(info), 0),
                 reader=functools.partial(system.cat_file, path),
             )
         )

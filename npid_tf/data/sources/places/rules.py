@@ -1,7 +1,6 @@
 """Which files of a folder are looked at, by their names, and why others are not."""
 
 import importlib.util
-import os
 
 from npid_tf.data.kinds import EXTENSIONS
 
@@ -27,9 +26,12 @@ def file_rule(name):
     """Why a file of this name is not looked at, or None."""
     if name.startswith("."):  # Among them ._NAME, which macOS puts beside NAME.
         return HIDDEN_FILES
-    extension = os.path.splitext(name)[1].lower()
+    _, dot, ending = name.rpartition(".")
+    if not dot or not ending:
+        return "files without an extension"
+    extension = f".{ending.lower()}"
     if extension not in EXTENSIONS:
-        return f"{extension} files" if extension else "files without an extension"
+        return f"{extension} files"
     if EXTENSIONS[extension] == "HEIF" and not _reads_heif():
         return f"{extension} files, which need `pip install npid_tf[heif]`"
     return None
