@@ -84,7 +84,7 @@ def curate(steps, rows, k, size):
     steps.run("groups", lambda: curation.groups(first, second, len(rows)), str_len)
     steps.run(
         "outliers",
-        lambda: curation.outliers(similarities, NUM_PLANTED)[0],
+        lambda: curation.true_outliers(search, similarities, NUM_PLANTED)[0],
         lambda found: f"{len(outliers & set(found.tolist()))} of {NUM_PLANTED}",
     )
     steps.run(

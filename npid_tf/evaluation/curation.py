@@ -35,6 +35,19 @@ def outliers(similarities, count):
     return rows, means[rows]
 
 
+def true_outliers(search, similarities, count):
+    """The same of the true nearest, where ScaNN found those of `similarities`.
+
+    What is far from all others is where it misses most. It never finds nearer ones than
+    there are, so that the true outliers are among the first that it names.
+
+    search: `NeighborSearch`.
+    """
+    candidates, _ = outliers(similarities, 2 * count)
+    order, means = outliers(search.exactly(candidates)[0], count)
+    return candidates[order], means
+
+
 def diverse_subset(vectors, size):
     """Rows such that every row is near one of them: farthest-first (Gonzalez 1985).
 

@@ -107,7 +107,7 @@ def curate(flags, vectors, queries, paths, against, directory):
         over = f"{len(queries):,} images of {flags.against or 'the evaluation'}, "
         over += f"{alike} to one of {images}"
         add("possible leaks", len(np.unique(leaks[0])), over)
-    found, means = _outliers(search, similarities, flags.num_outliers)
+    found, means = curation.true_outliers(search, similarities, flags.num_outliers)
     _write_images(f"{directory}/outliers.csv", "mean_similarity", found, means, paths)
     over = f"{nearest}; least of {images}"
     add("mean similarity of the first outlier", float(means[0]), over)
@@ -117,15 +117,6 @@ def curate(flags, vectors, queries, paths, against, directory):
     over = f"least similarity of {images} to the nearest of {len(chosen):,} chosen"
     add("diverse subset covers", covered, over)
     return rows
-
-
-def _outliers(search, similarities, count):
-    """The same as `curation.outliers`, of the true nearest: what is far from all others
-    is where ScaNN misses most. It never finds nearer ones than there are, so that the
-    true outliers are among the first it names."""
-    candidates, _ = curation.outliers(similarities, 2 * count)
-    order, means = curation.outliers(search.exactly(candidates)[0], count)
-    return candidates[order], means
 
 
 def write_pairs(path, pairs, first_paths, second_paths):

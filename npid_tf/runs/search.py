@@ -1,9 +1,12 @@
-"""Finds the images of an export that are most like others."""
+"""Finds the images of an index that are most like others: files, or of the index
+itself, or embeddings in a file."""
 
 import contextlib
 import dataclasses
 import os
 import sys
+
+import numpy as np
 
 from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.errors import UserError
@@ -15,6 +18,9 @@ from npid_tf.runs.search_output import FORMATS
 from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.saved_models.exported import describe_encoders, embed_files, load_encoder
 from npid_tf.search.engines import ENGINES, get_engine
+from npid_tf.vector_files import FORMATS as VECTOR_FILES
+from npid_tf.vector_files import read_vectors
+from npid_tf.vector_files.unit import to_unit_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +33,14 @@ class SearchFlags(Flags):
     image: tuple[str, ...] = flag(
         (), "An image file; repeat it, or let more follow bare", repeated=True,
         path=True, may_be_empty=True,
+    )  # fmt: skip
+    id: tuple[str, ...] = flag(
+        (), "An item of the index, by its id; repeat it", repeated=True,
+        may_be_empty=True,
+    )  # fmt: skip
+    embeddings: str | None = flag(
+        None, f"A file of embeddings to search for: "
+        f"{', '.join(f'FILE{end}' for end in VECTOR_FILES)}", path=True,
     )  # fmt: skip
     k: int = flag(10, "Images to find for each", at_least=1)
     format: str = choice(
@@ -53,34 +67,86 @@ def search(export_dir, image_paths, k, engine="scann", uri=None):
     Raises ValueError for files that are missing or do not decode, an export without
     index, an index of another encoder, or a k that does not fit.
     """
+    flags = SearchFlags(
+        export_dir=export_dir, image=tuple(image_paths), k=k, engine=engine, uri=uri
+    )
+    _, results, how = search_for(flags)
+    return results, how
+
+
+def search_for(flags):
+    """(names, results, how): what was searched for, the images first, then ids, then
+    embeddings; and the other two as `search`.
+
+    Raises ValueError as `search`, and for ids that are not in the index, and embeddings
+    that do not fit it.
+    """
 
     def newest_hash():
-        _, description = describe_encoders(export_dir)[0]
+        _, description = describe_encoders(flags.export_dir)[0]
         return description["encoder_hash"]
 
-    index = get_engine(engine, uri).open(export_dir, uri, newest_hash)
+    engine = get_engine(flags.engine, flags.uri)
+    index = engine.open(flags.export_dir, flags.uri, newest_hash)
     stats = index.stats()
-    if not 1 <= k <= stats["items"]:
+    if not 1 <= flags.k <= stats["items"]:
         raise UserError(
             f"`k` must be in [1, {stats['items']}], the images in the index. "
-            f"Received: {k}."
+            f"Received: {flags.k}."
         )
-    encoder = load_encoder(export_dir, stats["encoder_hash"])
-    embeddings, good, bad = embed_files(encoder, image_paths)
-    if bad:
-        raise UserError("\n".join(bad.values()))
-    embeddings = embeddings[[good.index(path) for path in image_paths]]
-    ids, similarities, exact = index.search(embeddings, k)
+    names, queries = list(flags.image), []
+    if flags.image:
+        queries.append(_embed_images(flags, stats["encoder_hash"]))
+    if flags.id:
+        queries.append(_embeddings_of(index, flags.id))
+        names += flags.id
+    if flags.embeddings is not None:
+        vectors = read_vectors(flags.embeddings)
+        _check_encoder(flags.embeddings, vectors.about, stats["encoder_hash"])
+        queries.append(to_unit_length(vectors)[0])
+        names += vectors.ids
+    dims = {each.shape[1] for each in queries} | {stats["dim"]}
+    if len(dims) > 1:
+        raise UserError(
+            f"The index holds embeddings of {stats['dim']} dimensions. Received: "
+            f"{flags.embeddings}, of {queries[-1].shape[1]}."
+        )
+    ids, similarities, exact = index.search(np.concatenate(queries), flags.k)
     results = [
         [
             {"id": name, "label": label, "similarity": float(similarity)}
             for name, label, similarity in zip(
-                names, index.labels(names), values, strict=False
+                found, index.labels(found), values, strict=False
             )
         ]
-        for names, values in zip(ids, similarities, strict=True)
+        for found, values in zip(ids, similarities, strict=True)
     ]
-    return results, _how(stats, exact)
+    return names, results, _how(stats, exact)
+
+
+def _embed_images(flags, encoder_hash):
+    encoder = load_encoder(flags.export_dir, encoder_hash)
+    embeddings, good, bad = embed_files(encoder, flags.image)
+    if bad:
+        raise UserError("\n".join(bad.values()))
+    return embeddings[[good.index(path) for path in flags.image]]
+
+
+def _embeddings_of(index, ids):
+    known = index.known_labels(ids)
+    unknown = [name for name in ids if name not in known]
+    if unknown:
+        raise UserError(f"Not in the index: {', '.join(unknown)}.")
+    return index.embeddings(list(ids))
+
+
+def _check_encoder(path, about, encoder_hash):
+    made_by = about.get("encoder_hash", "unknown")
+    if "unknown" not in (made_by, encoder_hash) and made_by != encoder_hash:
+        raise UserError(
+            f"{path} was made by another encoder than the index: their similarities "
+            "would mean nothing. Embed the images again, or export again."
+        )
 
 
 def _how(stats, exact):
@@ -93,8 +159,8 @@ def _how(stats, exact):
     return f"Searched with {engine}, recall@{recall['k']} {recall['value']:.4f}."
 
 
-def write_results(path, flags, results):
-    """Writes the page of queries and what was found, `results` of `search`.
+def write_results(path, flags, names, results):
+    """Writes the page of queries and what was found, of `search_for`.
 
     Each picture needs its own file alone. Returns how many results have none.
     """
@@ -111,11 +177,18 @@ def write_results(path, flags, results):
         # for those that are asked for here.
         return pictures.picture(name, SIDE) or queries.get(name)
 
+    def picture_of_query(number, name):
+        return queries[name] if number < len(flags.image) else picture(name)
+
     shown = [
         [(caption(found), picture(found["id"])) for found in neighbors]
         for neighbors in results
     ]
-    write_gallery(path, [(name, queries[name]) for name in flags.image], shown)
+    write_gallery(
+        path,
+        [(name, picture_of_query(number, name)) for number, name in enumerate(names)],
+        shown,
+    )
     return sum(image is None for line in shown for _, image in line)
 
 

@@ -1,6 +1,7 @@
 """Searching an export from files, and the gallery."""
 
 import base64
+import contextlib
 import csv
 import dataclasses
 import io
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from npid_tf.export import main as export_main
+from npid_tf.files.formats import stamp
 from npid_tf.runs import data
 from npid_tf.runs.export import ExportFlags, export
 from npid_tf.runs.search import SearchFlags, search
@@ -21,7 +23,10 @@ from npid_tf.runs.search_output import table
 from npid_tf.runs.train import train
 from npid_tf.search.__main__ import main
 from npid_tf.search.live.index import LiveIndex
+from npid_tf.vector_files import FORMATS as VECTOR_FILES
+from npid_tf.vector_files import Vectors
 from tests.support.given import given
+from tests.support.vectors import unit_rows
 
 
 @pytest.fixture
@@ -62,6 +67,51 @@ def test_it_prints_id_label_and_similarity_of_flag_and_bare_files(
         assert lines[start + 1].split() == ["id", "label", "similarity"]
         assert lines[start + 2].split() == ["7", label, "1.0000"]
     assert lines[2 * (2 + 5) :] == ["Searched with ScaNN, every item compared."]
+
+
+def test_it_searches_for_ids_and_for_embeddings_in_a_file(
+    exported, query, tmp_path, capsys
+):
+    with contextlib.closing(
+        LiveIndex(f"{exported.export_dir}/index", read_only=True)
+    ) as index:
+        rows, about = index.embeddings(["7", "9"]), {"encoder_hash": index.encoder_hash}
+    path = str(tmp_path / "some.npz")
+    vectors = Vectors(
+        3 * rows, ["seven", "nine"], about={**stamp("embeddings"), **about}
+    )
+    VECTOR_FILES[".npz"].write(path, vectors)
+    gallery = tmp_path / "gallery.html"
+    flags = SearchFlags(
+        export_dir=exported.export_dir, id=("9",), embeddings=path, k=5, format="json",
+        gallery=str(gallery),
+    )  # fmt: skip
+    main(given(flags, arguments=[query]))
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["query"] for each in found] == [query, "9", "seven", "nine"]
+    first = [each["neighbors"][0]["id"] for each in found]
+    assert first == ["7", "9", "7", "9"]
+    np.testing.assert_allclose(
+        [each["neighbors"][0]["similarity"] for each in found], 1, atol=1e-5
+    )
+    # Of an embedding's id there is no picture.
+    assert len(gallery.read_text().split("data:image/png;base64,")) >= 2 + 4 * 5
+    for changes, message in (
+        ({"id": ("x", "7", "y")}, r"Not in the index: x, y\."),
+        ({"embeddings": save_other(tmp_path, dim=3)}, r"16 dimensions.* of 3\."),
+        ({"embeddings": save_other(tmp_path, encoder="x")}, r"by another encoder"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            main(given(SearchFlags(export_dir=exported.export_dir, k=5, **changes)))
+
+
+def save_other(tmp_path, dim=16, encoder="unknown"):
+    path = str(tmp_path / f"other-{dim}.npz")
+    about = {**stamp("embeddings"), "encoder_hash": encoder}
+    VECTOR_FILES[".npz"].write(
+        path, Vectors(unit_rows(2, dim), ["a", "b"], about=about)
+    )
+    return path
 
 
 def test_the_gallery_shows_the_query_and_its_neighbors(exported, query, tmp_path):
