@@ -13,6 +13,7 @@ from absl import flags
 
 from npid_tf.command_line.fields import NUMBERS, kind_of
 from npid_tf.errors import FileError, UserError
+from npid_tf.files.whole_files import NAMES
 
 _DEFINE = {
     str: flags.DEFINE_string,
@@ -144,7 +145,7 @@ def read_flagfile(path, of=()):
             f"{path} names itself by --flagfile: {' -> '.join([*of, path])}"
         )
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors=NAMES) as file:
             lines = [line.strip() for line in file]
     except OSError as error:
         raise FileError(

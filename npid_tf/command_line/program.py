@@ -5,6 +5,7 @@ on standard error and exit status 2; so does a flag that does not parse. Any oth
 is a fault of the package and keeps its traceback. Ctrl-C ends with 130, without one.
 """
 
+import io
 import os
 import signal
 import sys
@@ -48,6 +49,9 @@ def run(main, groups, aliases=None, read=parse):
         flags.FLAGS.mark_as_parsed()
         return read(argv[1:], fields, flags_of_all_programs, aliases)
 
+    # Names of files need not be UTF-8; output that is none would end the program.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     show_progress()
     look_for_devices()  # TensorFlow has absl do so before `main`.
     logging.set_verbosity(logging.WARNING)

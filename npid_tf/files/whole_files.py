@@ -10,17 +10,21 @@ import errno
 import os
 import shutil
 
+NAMES = "surrogateescape"  # How Python holds names that are not UTF-8.
+
 
 @contextlib.contextmanager
 def open_whole(path, mode="w"):
     """A new file to write, which is renamed to `path` if nothing is raised.
 
-    Creates missing folders. Text is UTF-8. Raises OSError as `open` does.
+    Creates missing folders. Text is UTF-8, and names of files in it the bytes that they
+    are. Raises OSError as `open` does.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     partial = f"{path}.partial"
+    of_text = {} if "b" in mode else {"encoding": "utf-8", "errors": NAMES}
     try:
-        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with open(partial, mode, **of_text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

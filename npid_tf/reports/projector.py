@@ -38,7 +38,9 @@ def write_projector(directory, embeddings, metadata, thumbnails):
         metadata: {column: list of num_points values}, one column or more.
         thumbnails: uint8 [num_points, side, side, 3], see `thumbnail_side`.
     """
-    with open(os.path.join(directory, "metadata.tsv"), "w", encoding="utf-8") as file:
+    path = os.path.join(directory, "metadata.tsv")
+    # Names of files need not be UTF-8, which TensorBoard reads alone.
+    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         lines = list(zip(*metadata.values(), strict=True))
         if len(metadata) > 1:  # TensorBoard takes the head of one column for a value.
             lines.insert(0, tuple(metadata))

@@ -22,7 +22,9 @@ from npid_tf.data.sources.source import digest_of, with_classes_of
 from npid_tf.distribution import workers
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.errors import UserError
+from npid_tf.errors.printable import printable
 from npid_tf.files.run_lock import only_writer
+from npid_tf.files.whole_files import NAMES
 from npid_tf.runs import build, data
 from npid_tf.runs.auto import follow_data
 from npid_tf.runs.data.growth import carry_over
@@ -212,13 +214,16 @@ def print_changed_flags(flags_path, config):
     """
     if not os.path.exists(flags_path):
         return
-    with open(flags_path, encoding="utf-8", errors="replace") as file:
+    with open(flags_path, encoding="utf-8", errors=NAMES) as file:
         before = file.read().splitlines()
-    if any(not line.startswith(("-", "#", "//")) or "\ufffd" in line
+    now = flag_lines(config)
+    # Bytes that are no text may be those of a name: of this run's, or none at all.
+    if any(not line.startswith(("-", "#", "//"))
+           or (printable(line) != line and line not in now)
            for line in before if line.strip()):  # fmt: skip
         shutil.copyfile(flags_path, f"{flags_path}.damaged")
         print(f"Warning: {flags_path} is damaged, kept as {flags_path}.damaged.")
-    for line in flag_lines(config):
+    for line in now:
         if line not in before:
             print(f"Other than before: {line}")
 

@@ -1,8 +1,10 @@
 """`--help`, and how programs end."""
 
 import dataclasses
+import io
 import json
 import logging
+import os
 import pathlib
 import re
 import subprocess
@@ -147,6 +149,17 @@ def test_a_flag_that_does_not_parse_is_one_line_and_status_2(
     shown = capsys.readouterr().err.splitlines()
     assert len(shown) == 1
     assert shown[0].startswith("Error: ")
+
+
+def test_names_of_any_bytes_can_be_printed(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
+    monkeypatch.setattr(sys, "argv", ["program"])
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    with pytest.raises(SystemExit) as ended:
+        run(lambda given: print(os.fsdecode(b"caf\xe9.jpg")), {})
+    assert not ended.value.code
+    assert out.buffer.getvalue() == b"caf\\udce9.jpg\n"
 
 
 def test_a_reader_that_ends_early_is_no_error():

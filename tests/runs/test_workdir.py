@@ -1,14 +1,23 @@
 """What a command line means by a run, and what is recorded of it."""
 
 import dataclasses
+import os
 
 import pytest
 
 from npid_tf.command_line.given import parse
 from npid_tf.command_line.programs import flags_of_all_programs
 from npid_tf.errors import UserError
+from npid_tf.runs.train import print_changed_flags
 from npid_tf.runs.train_flags import TrainFlags
-from npid_tf.runs.workdir import RUN_FIELDS, path_of_run, read_run, run_of, write_run
+from npid_tf.runs.workdir import (
+    RUN_FIELDS,
+    path_of_run,
+    read_flags,
+    read_run,
+    run_of,
+    write_run,
+)
 
 
 def given(*words):
@@ -81,3 +90,19 @@ def test_a_run_without_a_record_is_what_the_file_says(tmp_path):
 def test_no_run_is_refused(words, message):
     with pytest.raises(UserError, match=message):
         run_of(given(*words))
+
+
+def test_names_of_any_bytes_are_in_the_record_of_a_run(tmp_path, capsys):
+    config = TrainFlags(
+        workdir=str(tmp_path), dataset=os.fsdecode(b"folder:/ph\xe9tos \xff")
+    )
+    write_run(config)
+    assert read_run(str(tmp_path))["dataset"] == config.dataset
+    path = tmp_path / "flags.cfg"
+    assert b"--dataset=folder:/ph\xe9tos \xff\n" in path.read_bytes()
+    assert read_flags([f"--flagfile={path}"]).values["dataset"] == config.dataset
+    print_changed_flags(str(path), config)
+    assert capsys.readouterr().out == ""
+    path.write_bytes(path.read_bytes() + b"--split=\xff\n")  # Damage is still seen.
+    print_changed_flags(str(path), config)
+    assert "flags.cfg is damaged" in capsys.readouterr().out

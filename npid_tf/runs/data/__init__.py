@@ -91,7 +91,7 @@ def keep_data(config, source, eval_source=None):
     sources = [each for each in (source, eval_source) if each is not None]
     for each in sources:
         each.keep()
-    left_out = [one for each in sources for one in each.left_out]
+    left_out = list(dict.fromkeys(one for each in sources for one in each.left_out))
     path = os.path.join(config.workdir, "left_out.csv")
     if left_out or os.path.exists(path):  # What it told may be no longer so.
         write_left_out(path, left_out)
