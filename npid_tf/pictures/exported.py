@@ -19,6 +19,7 @@ from npid_tf.files.formats import check_format, stamp
 from npid_tf.files.whole_files import write_whole
 
 SIDE = 160  # pixels
+DIGESTS = "digests.json"  # of an index's folder
 
 
 def describe_pictures(paths, read_at=0):
@@ -36,14 +37,14 @@ class ExportedFiles:
     """Pictures of those ids that are paths of files.
 
     names: ids that the export wrote; folder: of relative paths; read_at: when they
-    began to be read, in seconds since 1970; digests_path: of a file of their digests.
+    began to be read, in seconds since 1970; index_dir: where `write_digests` wrote.
     """
 
-    def __init__(self, names, folder, read_at=0, digests_path=None):
+    def __init__(self, names, folder, read_at=0, index_dir=None):
         self.names = frozenset(map(str, names))
         self.read_at = read_at
         self._folder = folder
-        self._digests = functools.cache(lambda: _read_digests(digests_path))
+        self._digests = functools.cache(lambda: _read_digests(index_dir))
 
     def path(self, name):
         """The absolute path of a file, or None for an id that is none of `names`."""
@@ -116,17 +117,17 @@ class NoneExported:
         return None
 
 
-def exported_pictures(manifest, names, open_source, digests_path=None):
+def exported_pictures(manifest, names, open_source, index_dir=None):
     """Those of an index, by what its manifest says.
 
     names: ids that the export wrote; open_source: turns the manifest's `data` into a
-    source, or None; digests_path: as `write_digests` wrote it, or of no file.
+    source, or None; index_dir: its folder, if it has one.
     """
     data = manifest.get("data") or {}
     described = manifest.get("pictures") or _described_before(data)
     if described["kind"] == "files":
         read_at = described.get("read_at", 0)
-        return ExportedFiles(names, described["folder"], read_at, digests_path)
+        return ExportedFiles(names, described["folder"], read_at, index_dir)
     if "dataset" not in data:
         return NoneExported()
     return ExportedRows(names, functools.partial(open_source, data))
@@ -139,15 +140,17 @@ def _described_before(data):
     return {"kind": "files" if is_folder else "rows", "folder": os.getcwd()}
 
 
-def write_digests(path, digests):
-    """Writes the digests of exported files, {id: digest}."""
-    write_whole(path, json.dumps({**stamp("pictures"), "digests": digests}))
+def write_digests(index_dir, digests):
+    """Writes the digests of exported files, {id: digest}, into an index's folder."""
+    record = {**stamp("pictures"), "digests": digests}
+    write_whole(os.path.join(index_dir, DIGESTS), json.dumps(record))
 
 
-def _read_digests(path):
+def _read_digests(index_dir):
     """The same; none if there is no file, or no whole one: they only spare work."""
+    path = os.path.join(index_dir or "", DIGESTS)
     try:
-        with open(path or os.devnull, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             record = json.load(file)
         check_format(record, "pictures", path)
         return dict(record["digests"])

@@ -13,8 +13,6 @@ from npid_tf.pictures.store import Known, PictureStore
 from npid_tf.search.index_files import read_ids, read_manifest
 from npid_tf.search.live.files import PICTURES
 
-DIGESTS = "digests.json"  # of an index's folder
-
 
 class Pictures:
     """Pictures of items; what `store` says of one goes before what was exported.
@@ -68,8 +66,7 @@ def pictures_of_folder(index_dir, open_source):
     manifest = read_manifest(directory)
     names, *_ = read_ids(directory)
     store = PictureStore(os.path.join(f"{os.path.normpath(index_dir)}.live", PICTURES))
-    digests = os.path.join(directory, DIGESTS)
-    exported = exported_pictures(manifest, names, open_source, digests)
+    exported = exported_pictures(manifest, names, open_source, directory)
     return Pictures(store, exported)
 
 

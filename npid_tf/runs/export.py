@@ -16,7 +16,7 @@ from npid_tf.data.sources.contents import naming_lost_files
 from npid_tf.encoders.embed import embed
 from npid_tf.encoders.encoder import encoder_hash
 from npid_tf.errors import FileError, UserError
-from npid_tf.pictures.exported import describe_pictures
+from npid_tf.pictures.exported import describe_pictures, write_digests
 from npid_tf.pictures.pictures import begin_pictures
 from npid_tf.runs import build, data
 from npid_tf.saved_models.export_folder import new_export
@@ -134,6 +134,11 @@ def _write(config, flags, new, encoder, vectors, source, started):
     )
     engine = get_engine(flags.engine, flags.uri)
     manifest = engine.write(new.partial, flags.uri, items, description)
+    if source.manifest is not None and os.path.isdir(f"{new.partial}/index"):
+        digests = source.manifest["contents"].values()
+        write_digests(
+            f"{new.partial}/index", dict(zip(items.ids, digests, strict=True))
+        )
     if flags.scann_saved_model:
         finder = ScannNeighborFinder(embedder, vectors, manifest, *voters)
         save_model(

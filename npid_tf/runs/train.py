@@ -36,6 +36,7 @@ from npid_tf.training.callbacks import (
     StopOnNonFiniteLoss,
 )
 from npid_tf.training.curves import plot_curves
+from npid_tf.training.data_wait import DataWait
 from npid_tf.training.health import Health
 from npid_tf.training.initialization import initialize_by_forward_pass
 
@@ -116,15 +117,17 @@ def _train(config, stay, strategy, is_chief):
     ]
     if config.loss == "instance_classifier" and config.label_smoothing:
         callbacks.append(RefreshNeighbors())
+    # Of several devices each has a buffer of its own: their waiting is not seen.
+    data_wait = DataWait() if strategy.num_replicas_in_sync == 1 else None
     if is_chief:
-        callbacks += logging_callbacks(config, position)
+        callbacks += logging_callbacks(config, position, data_wait)
     callbacks.append(
         SaveCheckpoints(checkpoints, steps, position, config.checkpoint_steps)
     )
 
     def fit(dataset, first_epoch, last_epoch, num_steps):
         model.fit(
-            dataset,
+            dataset if data_wait is None else data_wait.watch(dataset),
             initial_epoch=first_epoch,
             epochs=last_epoch,
             steps_per_epoch=num_steps,
@@ -175,7 +178,7 @@ def save_finished(config, checkpoints, matched, position, is_chief):
             )
 
 
-def logging_callbacks(config, position):
+def logging_callbacks(config, position, data_wait):
     """Writes run.json and flags.cfg now, metrics.jsonl and TensorBoard's logs later."""
     print_changed_flags(os.path.join(config.workdir, "flags.cfg"), config)
     write_run(config)
@@ -184,6 +187,7 @@ def logging_callbacks(config, position):
             os.path.join(config.workdir, "metrics.jsonl"),
             config.batch_size,
             position.epoch,
+            data_wait,
         ),
         keras.callbacks.TensorBoard(
             os.path.join(config.workdir, "tensorboard"), write_graph=False

@@ -100,15 +100,20 @@ class EpochLog(keras.callbacks.Callback):
     """Adds speed and learning rate to the logs, and writes them as lines of JSON.
 
     A run that is resumed at `first_epoch` keeps the lines of the epochs before it.
+    With a `DataWait` of the data set, `data_wait` is the part of the steps' time for
+    which they waited for images.
     """
 
-    def __init__(self, path, batch_size, first_epoch=0):
+    def __init__(self, path, batch_size, first_epoch=0, data_wait=None):
         super().__init__()
         self.path = path
         self.batch_size = batch_size
+        self.data_wait = data_wait
         keep_epochs(path, first_epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.data_wait is not None:
+            self.data_wait.take()
         self._started = time.perf_counter()
         self._num_steps = 0
 
@@ -120,6 +125,8 @@ class EpochLog(keras.callbacks.Callback):
         logs["seconds"] = self._stopped - self._started  # Of the steps only.
         num_images = self._num_steps * self.batch_size
         logs["images_per_second"] = num_images / logs["seconds"]
+        if self.data_wait is not None:
+            logs["data_wait"] = self.data_wait.take() / logs["seconds"]
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         line = {
             "epoch": epoch + 1,

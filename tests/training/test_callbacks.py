@@ -16,6 +16,7 @@ from npid_tf import (
     build_encoder,
 )
 from npid_tf.training.callbacks import EpochLog
+from npid_tf.training.data_wait import DataWait
 from npid_tf.training.metrics_file import read_metrics
 
 # Two classes that any encoder tells apart: dark images and bright ones.
@@ -128,14 +129,17 @@ def test_a_finite_loss_goes_on(model):
 
 def test_epoch_log_writes_what_happened(model, tmp_path):
     path = tmp_path / "metrics.jsonl"
-    callbacks = [knn(), EpochLog(path, batch_size=4)]
-    history = model.fit(dataset(), epochs=2, callbacks=callbacks, verbose=0).history
+    wait = DataWait()
+    callbacks = [knn(), EpochLog(path, batch_size=4, data_wait=wait)]
+    batches = wait.watch(dataset())
+    history = model.fit(batches, epochs=2, callbacks=callbacks, verbose=0).history
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     for key in ("loss", "knn_top1", "learning_rate", "images_per_second"):
         np.testing.assert_allclose([line[key] for line in lines], history[key])
     np.testing.assert_allclose([line["learning_rate"] for line in lines], 0.01)
     assert all(line["images_per_second"] > 0 for line in lines)
+    assert all(0 < line["data_wait"] < 1 for line in lines)
 
 
 def test_epoch_log_of_a_resumed_run_keeps_the_epochs_before_it(model, tmp_path):

@@ -110,7 +110,7 @@ def test_a_folder_as_it_was_exported_is_left_alone(export_dir, embedded, capsys)
 def test_added_changed_renamed_and_removed_files_are_followed(
     export_dir, embedded, capsys
 ):
-    write_digests(f"{export_dir}/index/digests.json", {
+    write_digests(f"{export_dir}/index", {
         f"photos/{n}.png": item_files.digest_of_file(f"photos/{n}.png")
         for n in range(4)
     })  # fmt: skip
