@@ -13,9 +13,9 @@ import tensorflow as tf
 
 AUTO = "auto"
 SAMPLE = 64  # images that are looked at for their size
-# Views that a run may learn from, about half an hour of two CPU cores, or some hours
-# of a GPU: at the size of photographs, and at that of CIFAR's images.
-VIEWS_ON_CPU = {"photographs": 240_000, "small": 960_000}
+# Views that a run may learn from, at the size of photographs and at that of CIFAR's
+# images: some ten minutes to half an hour of two CPU cores, or some hours of a GPU.
+VIEWS_ON_CPU = {"photographs": 60_000, "small": 960_000}
 VIEWS_ON_GPU = {"photographs": 40_000_000, "small": 40_000_000}
 
 
@@ -30,7 +30,7 @@ def choose(num_images, side, on_gpu):
     batch_size = _power_of_two(n / 8, 4, 256 if on_gpu and n >= 100_000 else 128)
     kind = "small" if is_small else "photographs"
     views = (VIEWS_ON_GPU if on_gpu else VIEWS_ON_CPU)[kind]
-    most, least = (200, 30) if on_gpu or is_small else (100, 3)
+    most, least = (200, 30) if on_gpu else (200, 8) if n <= 100_000 else (200, 3)
     epochs = int(np.clip(views / (2 * n), least, most))
     large = n > (5_000_000 if on_gpu else 1_000_000)
     width = (64 if on_gpu else 16) if is_small else None
