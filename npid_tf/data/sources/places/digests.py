@@ -17,6 +17,7 @@ from npid_tf.errors import UserError
 
 SMALL = 1 << 16  # bytes; files up to this size are handed to Python many at a time
 AT_ONCE = 256
+AT_A_URL = 32  # files read at once from a service, each of which takes its time
 
 
 def digest_all(items):
@@ -44,6 +45,7 @@ def _decoded(items):
     """(numbers, contents) of those that decode, some at a time."""
     sizes = np.array([item.size for item in items])
     is_there = np.array([item.times is not None for item in items], bool)
+    is_far = any("://" in item.path for item in items)
     read = reader(items)
     for chosen, at_once in (
         (is_there & (sizes <= SMALL), AT_ONCE),
@@ -54,9 +56,13 @@ def _decoded(items):
         numbers = tf.data.Dataset.from_tensor_slices(np.flatnonzero(chosen))
         checked = numbers.map(
             lambda number: _checked(number, read(number)),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=AT_A_URL if is_far else tf.data.AUTOTUNE,
             deterministic=False,
         ).ignore_errors()
+        if is_far:
+            options = tf.data.Options()
+            options.threading.private_threadpool_size = AT_A_URL
+            checked = checked.with_options(options)
         for number, content, _ in (
             checked.batch(at_once).prefetch(2).as_numpy_iterator()
         ):
@@ -82,6 +88,9 @@ def _reason(item):
         return "it is empty"
     try:
         decode(tf.constant(item.read()))
-    except (OSError, UserError, tf.errors.OpError) as error:
-        return getattr(error, "message", None) or str(error)
+    except tf.errors.OpError as error:
+        # Without what TensorFlow says of its own graph, before and after.
+        return error.message.rpartition("}} ")[2].partition(" [Op:")[0]
+    except (OSError, UserError) as error:
+        return str(error)
     return "it changed while it was read"

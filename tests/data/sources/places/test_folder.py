@@ -98,8 +98,9 @@ def test_broken_files_are_told_with_the_reason(trip, put, capsys):
         load_folder(folder)
     source = load_folder(folder, skip_corrupt=True)
     reasons = {each.path: each.detail for each in source.left_out}
-    assert reasons["sea/empty.png"] == "it is empty"
-    assert reasons["sea/cut.png"]
+    assert reasons[f"{folder}/sea/empty.png"] == "it is empty"
+    reason = reasons[f"{folder}/sea/cut.png"]
+    assert reason and "{{" not in reason and "[Op" not in reason
     assert "2 files that do not decode" in capsys.readouterr().out
 
 
