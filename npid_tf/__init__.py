@@ -162,5 +162,5 @@ def _register():
 sys.modules[__name__].__class__ = _Package
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # Keras reads it when it loads.
 if sys.argv[:1] == ["-m"]:  # `python -m npid_tf.train`: a program's output is ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 when_keras_is_loaded(_register)

@@ -30,7 +30,7 @@ def main():
             f"Error: Unknown program {name!r}.{hint} Known: {known}.", file=sys.stderr
         )
         sys.exit(2)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # Before TensorFlow is loaded.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Before TensorFlow is loaded.
     sys.argv = [f"npid {name}", *words]
     # Not imported: `npid_tf.embed` stays the function of that name.
     runpy.run_module(f"npid_tf.{name}", run_name="__main__", alter_sys=True)

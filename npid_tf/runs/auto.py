@@ -39,7 +39,7 @@ def choose(num_images, side, on_gpu):
     else:
         backbone = "resnet50" if on_gpu and n >= 100_000 else "resnet18"
     found = {
-        "image_size": (size, f"images are {side} pixels broad, on {device}"),
+        "image_size": (size, f"their shorter side has {side} pixels, on {device}"),
         "crop_fraction": (1.0 if is_small else 0.875, "the middle of photographs"),
         "backbone": (backbone, f"for images of {size} pixels, on {device}"),
         **({"width": (width, f"what {device} can learn")} if width else {}),
