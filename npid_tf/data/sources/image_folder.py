@@ -1,6 +1,5 @@
 """Images of files: in folders, archives, lists and other places (see places/)."""
 
-import functools
 import os
 
 from npid_tf.data.sources.contents import Contents
@@ -58,7 +57,7 @@ def load_folder(
     ]
     if left_out:
         named = f": {first_of(manifest['corrupt'])}" * bool(manifest["corrupt"])
-        _tell(f"Left out {in_words(left_out)} in {places}{named}")
+        print(f"Left out {in_words(left_out)} in {places}{named}", flush=True)
     items = [listing.items[path] for path in manifest["paths"]]
     # Of all files: a class has the same number in every part.
     numbers, class_names = labels_of(items, labels, places, listing.class_names)
@@ -82,8 +81,3 @@ def load_folder(
 def _path_of(listing, name):
     item = listing.items.get(name)
     return name if item is None else item.path
-
-
-@functools.cache  # Once where training and evaluation read parts of the same folder.
-def _tell(text):
-    print(text, flush=True)
