@@ -35,12 +35,15 @@ def check_vectors(vectors, name, labels=None, rows_at_once=65_536):
 def checked_labels(
     labels: ArrayLike, name: str, num_classes: int | None = None, least: int = 0
 ) -> np.ndarray:
-    """Labels as an int64 array [num_labels].
+    """Labels as an int64 array [num_labels]; [num_labels, 1], as Keras's data sets have
+    them, will do.
 
     Raises ValueError for floats, another shape, and those below `least` or not below
     `num_classes`.
     """
     labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise UserError(
             f"`{name}` must be integers, one for each image. Received: {labels.dtype} "

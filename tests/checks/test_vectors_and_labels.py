@@ -92,7 +92,8 @@ def test_rows_without_a_label_leave_the_accuracy_to_the_others():
         {"labels": LABELS[:5]},
         {"labels": np.append(LABELS, 0)},
         {"labels": LABELS.astype(float)},
-        {"labels": LABELS[:, None]},
+        {"labels": LABELS[None]},
+        {"labels": LABELS.reshape(30, 2)},
         {"labels": LABELS - 2},
         {"k_values": (0,)},
         {"k_values": (61,)},
@@ -107,6 +108,13 @@ def test_knn_refuses_what_has_no_accuracy(arguments):
     fitting = dict(queries=VECTORS, query_labels=LABELS, vectors=VECTORS, labels=LABELS)
     with pytest.raises(ValueError, match="must"):
         knn_accuracy(**{**fitting, "k_values": (5,), **arguments})
+
+
+def test_labels_as_keras_has_them_are_one_for_each_image():
+    column = LABELS[:, None]  # [n, 1], of keras.datasets.cifar10
+    accuracy = knn_accuracy(VECTORS, column, VECTORS, column, k_values=(5,))
+    assert accuracy == knn_accuracy(VECTORS, LABELS, VECTORS, LABELS, k_values=(5,))
+    np.testing.assert_array_equal(KNNEvaluation(None, column, column).labels, LABELS)
 
 
 @pytest.mark.parametrize(
