@@ -93,6 +93,13 @@ def test_other_data_are_opened_once_when_they_are_asked_for():
     assert rows.picture("2") is rows.picture("2")
     assert rows.picture("3") is None and rows.picture("7") is None
     assert opened == [{"dataset": "npz:x"}]
+    source = from_arrays(images)
+    source.paths = ["x.zip/b.png", "x.zip/a.png", "x.zip/c.png"]  # As it is now.
+    rows = ExportedRows(["x.zip/a.png", "x.zip/gone.png"], lambda: source)
+    np.testing.assert_array_equal(
+        tf.io.decode_png(rows.picture("x.zip/a.png")), images[1]
+    )
+    assert rows.picture("x.zip/gone.png") is rows.picture("x.zip/b.png") is None
 
 
 def test_data_that_are_gone_have_no_pictures():
