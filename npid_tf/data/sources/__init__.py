@@ -8,8 +8,10 @@ import typing
 from npid_tf.data.sources.arrays import load_npz
 from npid_tf.data.sources.image_folder import load_folder
 from npid_tf.data.sources.places import PLACES, is_place
+from npid_tf.data.sources.places.labels import FOLDER, NONE
 from npid_tf.data.sources.shipped.closeups import load_closeups
 from npid_tf.data.sources.shipped.digits import load_digits
+from npid_tf.data.sources.source import without_classes
 from npid_tf.data.sources.tfds import load_tfds
 from npid_tf.errors import UserError
 
@@ -27,7 +29,7 @@ class Place(typing.NamedTuple):
     skip_corrupt: bool = False
     tables: str | None = None
     stratified: bool = True
-    labels: str = "folder"
+    labels: str = FOLDER
 
 
 # kind: (what its name is called, as in npz:FILE, or None without one; function of the
@@ -66,4 +68,11 @@ def load_source(dataset, split, place):
         known = [f"{k}:{w}" if w else k for k, (w, _) in SOURCES.items()]
         known += [kind.what for kind in PLACES if kind.what]
         raise UserError(f"Unknown dataset {dataset!r}. Known: {', '.join(known)}.")
-    return load(name, split, place)
+    if kind == "folder" or place.labels == FOLDER:
+        return load(name, split, place)
+    if place.labels == NONE:
+        return without_classes(load(name, split, place))
+    raise UserError(
+        f"`labels` can be a file for images that are files alone. Received: labels="
+        f"{place.labels}, for {dataset}. Known for it: {FOLDER} (its own), {NONE}."
+    )

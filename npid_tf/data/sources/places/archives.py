@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 
-from npid_tf.data.sources.places.listing import Item, times_of
+from npid_tf.data.sources.places.listing import NOT_PLAIN, Item, times_of
 from npid_tf.data.sources.places.rules import path_rule
 from npid_tf.errors import FileError
 
@@ -38,20 +38,20 @@ def list_tar(path, listing):
         with tarfile.open(path, "r:") as file:
             for member in file:
                 if member.issym():
-                    listing.leave_out(f"{path}/{member.name}", "links in an archive")
+                    listing.leave_out(f"{path}/{member.name}", NOT_PLAIN)
                 elif member.islnk():
                     hard_links[member.name] = member.linkname
                 elif member.isfile() and not member.issparse():
                     members[member.name] = (member.offset_data, member.size)
                 elif not member.isdir():
-                    listing.leave_out(f"{path}/{member.name}", "no plain files")
+                    listing.leave_out(f"{path}/{member.name}", NOT_PLAIN)
     except (OSError, tarfile.TarError) as error:
         raise _no_archive(path, error) from error
     for name, target in hard_links.items():
         if target in members:
             members[name] = members[target]
         else:
-            listing.leave_out(f"{path}/{name}", "links in an archive")
+            listing.leave_out(f"{path}/{name}", NOT_PLAIN)
     for name, (offset, size) in _images(path, members, listing):
         read = functools.partial(_read_part, path, times, offset, size)
         _add(path, name, size, times, read, listing)

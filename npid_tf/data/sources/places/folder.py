@@ -1,8 +1,14 @@
 """A folder of this machine, or a single file."""
 
 import os
+import stat
 
-from npid_tf.data.sources.places.listing import Item, stat_or_none, times_of
+from npid_tf.data.sources.places.listing import (
+    NOT_PLAIN,
+    Item,
+    stat_or_none,
+    times_of,
+)
 from npid_tf.data.sources.places.rules import file_rule, folder_rule
 from npid_tf.errors import UserError
 
@@ -29,18 +35,21 @@ def list_folder(directory, listing):
                 below = linked if entry.is_symlink() else folders
                 below.append((f"{prefix}{entry.name}/", entry.path))
             else:
-                name = prefix + entry.name
-                found.append((name, before + name, _stat(entry)))
-    for name, path, stat in sorted(found, key=lambda each: each[0]):
-        size = stat.st_size if stat else 0
-        listing.add(Item(name, path, size, times_of(stat)))
+                name, its_stat = prefix + entry.name, _stat(entry)
+                if _is_plain(its_stat, entry.path, listing):
+                    found.append((name, before + name, its_stat))
+    for name, path, its_stat in sorted(found, key=lambda each: each[0]):
+        size = its_stat.st_size if its_stat else 0
+        listing.add(Item(name, path, size, times_of(its_stat)))
 
 
 def list_file(path, listing, name=None):
     """Adds one file, whatever its name ends in. name: as it is told; None: its own."""
-    stat = stat_or_none(path)
+    found = stat_or_none(path)
     name = os.path.basename(path) if name is None else name
-    listing.add(Item(name, path, stat.st_size if stat else 0, times_of(stat)))
+    if _is_plain(found, path, listing):
+        size = found.st_size if found else 0
+        listing.add(Item(name, path, size, times_of(found)))
 
 
 def _entries(folder):
@@ -57,3 +66,11 @@ def _stat(entry):
         return entry.stat()
     except OSError:  # A link to nowhere: told of with the files that do not decode.
         return None
+
+
+def _is_plain(found, path, listing):
+    """Whether a file ends, as a pipe need not; if not, it is left out."""
+    is_plain = found is None or stat.S_ISREG(found.st_mode)
+    if not is_plain:
+        listing.leave_out(path, NOT_PLAIN)
+    return is_plain

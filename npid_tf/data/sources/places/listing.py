@@ -8,6 +8,7 @@ import typing
 
 from npid_tf.files.tables import write_csv
 
+NOT_PLAIN = "pipes, links and other entries that are no plain files"
 TWICE = "files named twice"
 LINKED = "folders that are there already, by a link or named twice"
 UNDECODED = "files that do not decode"

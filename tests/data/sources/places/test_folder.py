@@ -125,3 +125,10 @@ def test_long_lists_of_kinds_end_in_a_number(tmp_path, put):
         put(tmp_path / f"x.k{number}", b"")
     told = in_words(list_images(tmp_path).left_out)
     assert told.endswith(", 8 of other kinds")
+
+
+def test_a_pipe_is_not_waited_for(trip):
+    folder, images = trip
+    os.mkfifo(folder / "sea" / "pipe.png")
+    assert list(list_images(folder).items) == list(images)
+    assert "no plain files" in left_out(folder)["sea/pipe.png"]

@@ -62,3 +62,10 @@ def test_a_stray_picture_is_said_and_how_to_go_on(trip, put):
     with pytest.warns(UserWarning, match=r"1 lie beside its 2 .*stray.*--labels=none"):
         assert load(folder, "folder").labels is None
     assert load(folder, "none").num_instances == 5
+
+
+def test_data_with_labels_of_their_own_may_do_without():
+    assert load("digits", "folder").labels is not None
+    assert load("digits", "none").labels is None
+    with pytest.raises(UserError, match=r"files alone.*labels=a\.csv, for digits"):
+        load("digits", "a.csv")
