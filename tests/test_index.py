@@ -14,7 +14,7 @@ from npid_tf.command_line import progress
 from npid_tf.command_line.program import run
 from npid_tf.index import GROUPS, main
 from npid_tf.runs.index.commands import IndexFlags
-from npid_tf.runs.search import search
+from npid_tf.runs.search import SearchFlags, search, search_for
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.vector_files import FORMATS, Vectors
 from tests.support.given import given
@@ -161,6 +161,11 @@ def test_an_index_is_built_of_embeddings_of_others(tmp_path, suffix, capsys):
     nearest = np.argsort(-(rows[5:7] @ rows.T), axis=1)[:, :3]
     assert found.ids == [[ids[row] for row in line] for line in nearest]
     assert index.labels(["5.jpg", "6.jpg"]) == ["dog", "cat"]
+    names, results, _ = search_for(SearchFlags(flags.export_dir, id=("5.jpg",), k=3))
+    assert names == ["5.jpg"]
+    assert [each["id"] for each in results[0]] == found.ids[0]
+    with pytest.raises(ValueError, match=r"No encoder in .*built"):
+        search(flags.export_dir, ["5.jpg"], 3)
     with pytest.raises(ValueError, match=r"holds index/ already"):
         main(given(flags, arguments=["build"]))
 

@@ -5,11 +5,9 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import zipfile
 import zlib
 
-import keras
 import numpy as np
 
 from npid_tf.encoders.embed import embed_batches
@@ -129,10 +127,6 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
             first += num_rows
     if first == num_instances:
         return
-    is_terminal = sys.stdout.isatty()
-    progress = keras.utils.Progbar(
-        num_instances, verbose=1 if is_terminal else 2, unit_name="image"
-    )
     rows, num_bytes = {name: [] for name in names}, 0
     read = first
     dataset = make_dataset(first)
@@ -153,7 +147,6 @@ def _write_parts(directory, names, make_model, make_dataset, num_instances):
             with open_whole(path, "wb") as file:
                 np.savez(file, **{name: np.concatenate(rows[name]) for name in rows})
             rows, num_bytes, first = {name: [] for name in names}, 0, read
-        progress.update(read)
 
 
 def _count_rows(path, names, first):

@@ -159,7 +159,8 @@ def _unread(config, source, ids, rows):
             for _ in data.build_eval_dataset(config, subset(source, np.array([row]))):
                 reasons[row] = "could not be read, and now can"
         except tf.errors.OpError as error:
-            reasons[row] = error.message.splitlines()[0]
+            # Without what TensorFlow says of its own graph.
+            reasons[row] = error.message.splitlines()[0].rpartition("}} ")[2]
     return [LeftOut(ids[row], UNREAD, reason) for row, reason in reasons.items()]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import io
 import json
 import os
 import pathlib
@@ -209,6 +210,20 @@ def test_no_image_at_all_is_refused(trained_workdir, spoiled, tmp_path):
         UserError, match=r"None of the images can be read. .*cat/00.png"
     ):
         embed_to_file(trained_workdir, flags)
+
+
+def test_a_list_of_paths_comes_on_standard_input(
+    trained_workdir, whole, monkeypatch, tmp_path
+):
+    names = [whole.ids[row] for row in (20, 3, 11)]
+    listed = io.TextIOWrapper(io.BytesIO("\n".join(names).encode()))
+    monkeypatch.setattr("sys.stdin", listed)
+    flags = EmbedFlags(data="-", out=str(tmp_path / "some.jsonl"))
+    assert embed_to_file(trained_workdir, flags).count == 3
+    vectors = read_vectors(flags.out)
+    rows = [whole.ids.index(name) for name in vectors.ids]
+    assert sorted(rows) == [3, 11, 20]
+    np.testing.assert_allclose(vectors.embeddings, whole.embeddings[rows], atol=1e-5)
 
 
 def test_a_file_to_write_is_required(trained_workdir):
