@@ -106,7 +106,7 @@ class Recency:
     def missed(self, first: int, end: int, recent=None) -> np.ndarray:
         """Steps that rows have missed, and the sum of their rates: [end - first, 2].
 
-        recent: the numbers of the recent rows; None: as they are.
+        recent: the numbers of those that have missed none; None: of the recent ones.
         """
         recent = self.recent.numpy() if recent is None else recent
         missed = self.clock.numpy() - self.left.read(first, end)

@@ -201,11 +201,13 @@ class RecentRows(keras.layers.Layer):
         """As `MemoryBank.renumber`: all rows make up now for the steps that they have
         missed, and new ones take the places of recent ones that are gone."""
         recent = self.recency.renumbered(kept)
+        new = np.arange(kept.sum(), self.num_instances)
+        have_missed_none = np.concatenate([recent, new])
         for first, end in blocks_of(self.num_instances):
             rows, velocity = self._caught_up(
                 self.rows.read(first, end),
                 self.velocity.read(first, end),
-                self.recency.missed(first, end, recent),
+                self.recency.missed(first, end, have_missed_none),
             )
             self.rows.write(first, rows)
             self.velocity.write(first, velocity)

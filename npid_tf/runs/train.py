@@ -27,6 +27,7 @@ from npid_tf.files.run_lock import only_writer
 from npid_tf.files.whole_files import NAMES
 from npid_tf.runs import build, data
 from npid_tf.runs.auto import follow_data
+from npid_tf.runs.continued import read_its_encoder, with_its_encoder
 from npid_tf.runs.data.growth import carry_over
 from npid_tf.runs.workdir import checkpoint_directory, write_run
 from npid_tf.training.callbacks import (
@@ -38,7 +39,10 @@ from npid_tf.training.callbacks import (
 from npid_tf.training.curves import plot_curves
 from npid_tf.training.data_wait import DataWait
 from npid_tf.training.health import Health
-from npid_tf.training.initialization import initialize_by_forward_pass
+from npid_tf.training.initialization import (
+    begin_new_rows,
+    initialize_by_forward_pass,
+)
 
 
 @naming_lost_files()
@@ -63,6 +67,9 @@ def train(config, stay=None):
 def _train(config, stay, strategy, is_chief):
     directory = checkpoint_directory(config)
     saved = choose(directory, strategy)
+    is_continued = saved is None and config.continue_from is not None
+    if is_continued:
+        config, stay = with_its_encoder(config, stay)
     source, matched = data.build_source_to_train(config, saved)
     check_same_on_all(strategy, source)
     if stay is not None:
@@ -79,6 +86,8 @@ def _train(config, stay, strategy, is_chief):
     )
     if saved is None:
         position = Position(batch_size=config.batch_size)
+        if is_continued:
+            read_its_encoder(config, model.encoder)
     elif matched is None:
         position = checkpoints.restore_from(saved)
     else:
@@ -100,7 +109,10 @@ def _train(config, stay, strategy, is_chief):
             save_finished(config, checkpoints, matched, position, is_chief)
         print(f"Finished: {config.workdir} is trained for {position.epoch} epochs.")
         return model
-    if saved is None and config.bank_init.startswith("forward"):
+    if is_continued:
+        all_images = data.build_eval_dataset(config, source)
+        begin_new_rows(model.bank, model.encoder, all_images, first=0)
+    elif saved is None and config.bank_init.startswith("forward"):
         initialize_by_forward_pass(
             model.bank,
             model.encoder,

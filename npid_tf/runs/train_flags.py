@@ -33,6 +33,10 @@ class TrainFlags(Flags):
     workdir: str = flag(
         "runs/digits", "Folder of the run: checkpoints, logs, results", path=True
     )
+    continue_from: str | None = flag(
+        None, "A run whose encoder a new one begins with, and its rows with the "
+        "embeddings by it", path=True,
+    )  # fmt: skip
     # Data.
     dataset: str = flag(
         "digits",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from npid_tf.checkpoints.position import Position, in_batches_of
+from npid_tf.checkpoints.position import Position, among_other_images, in_batches_of
 from npid_tf.data.sources.shipped.digits import load_digits
 from npid_tf.distribution.strategies import build_strategy
 from npid_tf.errors import UserError
@@ -91,3 +91,31 @@ def test_gradients_of_batches_that_no_longer_count_are_dropped():
     in_batches_of(16, position, IMAGES, model)
     assert int(optimizer._iterations.numpy()) == 12  # 14, rounded down to updates
     assert not np.any(optimizer._accumulated_gradients[0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("before", "num_now", "expected"),
+    [
+        ((2, 0, 32), 160, (2, 10)),  # As many images, but others.
+        ((2, 0, 32), 320, (2, 20)),
+        ((2, 0, 32), 96, (2, 6)),
+        ((1, 3, 32), 320, (1, 10)),  # The epoch begins again,
+        ((0, 3, 32), 320, (0, 0)),  # the first one as well.
+    ],
+)
+def test_with_other_images_the_part_of_the_schedule_stays(
+    model, before, num_now, expected, capsys
+):
+    saved = at(model, *before)
+    position = among_other_images(saved, IMAGES, num_now, 32, model)
+    iterations = int(model.optimizer.iterations.numpy())
+    assert (position.epoch, iterations) == expected
+    assert (position.step, position.loss_tracker) == (0, (0.0, 0.0))
+    assert ("begins again" in capsys.readouterr().out) == (before[1] > 0)
+
+
+def test_with_other_images_and_batches_the_part_of_the_schedule_stays(model):
+    saved = at(model, 2, 0, 16)
+    position = among_other_images(saved, IMAGES, 320, 80, model)
+    assert in_batches_of(80, position, 320, model) == position
+    assert int(model.optimizer.iterations.numpy()) == 2 * (320 // 80)

@@ -15,6 +15,7 @@ from npid_tf.encoders.embed import embed
 from npid_tf.errors import FileError, UserError
 from npid_tf.run import Run
 from npid_tf.runs import build, data
+from npid_tf.runs.continued import with_its_encoder
 from npid_tf.runs.convert import convert_out
 from npid_tf.runs.train import train
 from npid_tf.runs.train_flags import TrainFlags
@@ -257,3 +258,34 @@ def test_which_image_is_which_row_is_never_guessed(place, capsys):
     path.write_text(manifest.replace("a/01.png", "a/77.png"))
     with pytest.raises(FileError, match="not as it was written"):
         train(config_in(place))
+
+
+def test_a_new_run_begins_with_the_encoder_of_another(trained, tmp_path, capsys):
+    config = config_in(
+        trained, continue_from=f"{trained}/run", learning_rate=1e-12, bank_momentum=0.0
+    )
+    config = dataclasses.replace(config, workdir=str(tmp_path / "new"))
+    train(config)  # Nothing moves, and rows become embeddings of views, which are none.
+    assert f"The encoder is that of {trained}/run/" in capsys.readouterr().out
+    first, second = (
+        build.load_trained_encoder(each).trainable_variables
+        for each in (config_in(trained), config)
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    assert Run(tmp_path / "new").config.continue_from == f"{trained}/run"
+
+
+def test_another_encoder_is_not_gone_on_with(trained, tmp_path):
+    config = config_in(trained, continue_from=f"{trained}/run")
+    new = dataclasses.replace(config, workdir=str(tmp_path / "new"), embedding_dim=5)
+    with pytest.raises(UserError, match=r"--embedding_dim=5, there 4\. Pass what it"):
+        train(new)
+    new = dataclasses.replace(new, continue_from=f"{tmp_path}/none")
+    with pytest.raises(UserError, match=r"No run in .*none"):
+        train(new)
+    assert not (tmp_path / "new" / "run.json").exists()
+    # Where flags follow the data, the encoder's are those of the other run.
+    config = dataclasses.replace(config, embedding_dim=5)
+    other, stay = with_its_encoder(config, frozenset({"head"}))
+    assert other.embedding_dim == 4 and "embedding_dim" in stay

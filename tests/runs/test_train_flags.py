@@ -97,6 +97,7 @@ def test_a_workdir_has_a_name_and_a_bank_a_known_dtype():
 
 PATHS = {
     "workdir": "~/run",
+    "continue_from": "~/run",
     "dataset": "folder:~/photos",
     "eval_dataset": "npz:~/test.npz",
     "labelled_dataset": "folder:~",

@@ -143,9 +143,9 @@ def naming_lost_files():
             raise
         raise FileError(
             f"{len(lost)} files of the data went or changed while they were read: "
-            f"{', '.join(lost[:3])}{', ...' * (len(lost) > 3)}. Put them back and run "
-            "the same command again: training goes on from its last checkpoint. To do "
-            "without them, start in a new --workdir."
+            f"{', '.join(lost[:3])}{', ...' * (len(lost) > 3)}. Run the same command "
+            "again: training goes on from its last checkpoint, with the files that are "
+            "there then."
         ) from error
 
 
