@@ -9,9 +9,11 @@ is then from its start, and the same number of epochs. Both are judged by new ph
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import io
-import os
+import itertools
+import multiprocessing
 import pathlib
 import tempfile
 
@@ -31,7 +33,7 @@ FLAGS = {
     "crop_fraction": 1.0,
     "augmentation": "moco_v2_cifar",
     "backbone": "resnet18_cifar",
-    "width": 16,
+    "width": 8,
     "batch_size": 32,
     "temperature": 0.2,
     "k": (10,),
@@ -147,9 +149,13 @@ def study(seed, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=24)
     arguments = parser.parse_args()
-    results = [study(seed, arguments.epochs) for seed in arguments.seeds]
+    each = len(arguments.seeds), multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(*each) as pool:
+        results = list(
+            pool.map(study, arguments.seeds, itertools.repeat(arguments.epochs))
+        )
     print(f"\n{measure.machine()}\n\n{arguments.epochs} epochs, mean of seeds "
           f"{arguments.seeds} (their standard deviation)\n")  # fmt: skip
     print("| measure | before it learned on | grown | from the start | difference |")
@@ -164,5 +170,4 @@ def main():
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     main()
