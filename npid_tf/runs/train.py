@@ -130,7 +130,10 @@ def _train(config, stay, strategy, is_chief):
     if config.loss == "instance_classifier" and config.label_smoothing:
         callbacks.append(RefreshNeighbors())
     # Of several devices each has a buffer of its own: their waiting is not seen.
-    data_wait = DataWait() if strategy.num_replicas_in_sync == 1 else None
+    is_one = strategy.num_replicas_in_sync == 1 and not workers.is_multi_worker(
+        strategy
+    )
+    data_wait = DataWait() if is_one else None
     if is_chief:
         callbacks += logging_callbacks(config, position, data_wait)
     callbacks.append(
