@@ -14,6 +14,7 @@ from npid_tf.command_line.fields import Flags, flag
 from npid_tf.data.sources.source import with_classes_of, without_classes
 from npid_tf.errors import UserError
 from npid_tf.evaluation.alignment import NUM_PAIRS, alignment, uniformity
+from npid_tf.evaluation.curation import diverse_subset, true_outliers
 from npid_tf.evaluation.neighborhood import (
     hubness,
     k_occurrences,
@@ -33,6 +34,7 @@ from npid_tf.runs import data
 from npid_tf.search.nearest import nearest
 
 NUM_NEIGHBORS = 10  # of hubness, pairs and page
+NUM_SHOWN = 12  # outliers, and images of a diverse subset; `curation` lists more
 NUM_VIEWED = 5_000  # images of which two views are aligned, at most
 NUM_PROJECTED = 5_000  # images in TensorBoard's projector, at most
 
@@ -46,7 +48,8 @@ class Training:
     """Training images beside each other.
 
     vectors, neighbors: of each; occurrences: in how many lists of neighbors each is;
-    how: the neighbors were found.
+    how: the neighbors were found; outliers: (images, their mean similarity to their
+    nearest), the least similar first; diverse: images of a diverse subset.
     """
 
     vectors: np.ndarray
@@ -54,6 +57,8 @@ class Training:
     occurrences: np.ndarray
     near_duplicates: tuple
     how: str
+    outliers: tuple
+    diverse: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +146,8 @@ def analyze_training(vectors):
         occurrences=k_occurrences(neighbors, len(vectors)),
         near_duplicates=without_mirrored(*similar_pairs(similarities, neighbors)),
         how=search.how,
+        outliers=true_outliers(search, similarities, NUM_SHOWN),
+        diverse=diverse_subset(vectors, NUM_SHOWN)[0],
     )
 
 

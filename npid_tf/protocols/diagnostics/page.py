@@ -53,7 +53,7 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
     asked, similarities, neighbors = _queries(config, training, held_out)
     duplicates = [part[:NUM_PAIRS] for part in training.near_duplicates]
     hubs = np.argsort(-training.occurrences, kind="stable")[:NUM_HUBS]
-    needed = [neighbors, *duplicates[:2], hubs]
+    needed = [neighbors, *duplicates[:2], hubs, training.outliers[0], training.diverse]
     if held_out is None:
         train = Gallery(config, source, "training image", [*needed, asked])
         queries, leaks = (
@@ -91,13 +91,28 @@ def make_page(config, flags, source, eval_source, rows, training, held_out):
                 ],
             )
         ],
+        "Outliers": [
+            image_row(
+                "Training images least like their nearest others",
+                [
+                    train.figure(image, f"{similarity:.3f}:")
+                    for image, similarity in zip(*training.outliers, strict=True)
+                ],
+            )
+        ],
+        "A diverse subset": [
+            image_row(
+                "Training images, each as far as can be from those before it",
+                [train.figure(image) for image in training.diverse],
+            )
+        ],
         "Classes": [paragraph(NO_LABELS)],
         "Map": _map(config, source, eval_source, training, held_out),
         "Files beside this page": [
             paragraph(
                 "near_duplicates.csv and leaks.csv list what is shown above in part. "
                 "`tensorboard --logdir=projector` turns a sample of the training "
-                "images in space. `npid evaluate --protocol=curation` also lists "
+                "images in space. `npid evaluate --protocol=curation` lists more: "
                 "groups of copies, outliers and a diverse subset."
             )
         ],

@@ -105,6 +105,16 @@ def test_the_measures_are_those_of_their_functions(planted):
     assert values["kNN top-1"] == (held_out.predicted == np.arange(20) % 3).mean()
 
 
+def test_outliers_and_a_diverse_subset_are_those_of_their_functions(planted):
+    _, training, _, _ = planted
+    rows = training.vectors
+    similarities = np.sort(rows @ rows.T, axis=1)[:, -11:-1].mean(axis=1)
+    images, means = training.outliers
+    assert images.tolist() == np.argsort(similarities)[:12].tolist()
+    np.testing.assert_allclose(means, np.sort(similarities)[:12], atol=1e-5)
+    assert len(set(training.diverse)) == 12 and not {4, 9} <= set(training.diverse)
+
+
 def test_without_labels_there_are_leaks_but_no_classes(config):
     train, queries = unit_rows(30, 64), unit_rows(20, 64, seed=1)
     source = source_of(np.arange(30))

@@ -27,6 +27,8 @@ TRAINING = Training(
     occurrences=np.array([3, 1, 2, 0, 0, 0]),
     near_duplicates=(np.array([3]), np.array([4]), np.array([0.99])),
     how="all pairs compared",
+    outliers=(np.array([5, 1]), np.array([0.25, 0.5])),
+    diverse=np.array([2, 4, 0]),
 )
 HELD_OUT = HeldOut(
     vectors=RANDOM.normal(size=(3, 5)).astype(np.float32),
@@ -82,6 +84,14 @@ def test_neighbors_of_the_query_s_class_are_right_and_others_wrong():
         "nearest of 3: cat, training image 0",
         "nearest of 2: dog, training image 2",
     ]
+    assert captions(section(page, "Outliers")) == [
+        "0.250: cat, training image 5",
+        "0.500: dog, training image 1",
+    ]
+    assert captions(section(page, "A diverse subset"))[:2] == [
+        "dog, training image 2",
+        "cat, training image 4",
+    ]
     assert "<td>cat</td><td>2</td><td>1.0000</td>" in section(page, "Classes")
     assert "<picture>" in section(page, "Classes")
 
@@ -130,13 +140,15 @@ def test_of_many_large_photos_with_long_names_the_page_stays_small(monkeypatch):
         occurrences=np.arange(count),
         near_duplicates=pairs,
         how="all pairs compared",
+        outliers=(np.arange(12), np.zeros(12)),
+        diverse=np.arange(20, 32),
     )
     held_out = HeldOut(training.vectors, (similar, near), pairs, 10, near[:, 0])
     config = TrainFlags(image_size=100)
     html = make_page(config, FLAGS, source, source, ROWS, training, held_out)
     assert len(html) < 20e6
     figures = len(captions(html))
-    assert figures == 12 * 9 + 2 * 2 * 12 + 8
+    assert figures == 12 * 9 + 2 * 2 * 12 + 8 + 2 * 12
     # What is not shown is told.
     duplicates = section(html, "Training images most alike")
     listed = np.count_nonzero(similar >= FLAGS.duplicate_similarity)
