@@ -38,7 +38,9 @@ def archive(request, trip, tmp_path, put):
         pack_tar(path, folder)
     else:
         is_stored = request.param == "stored.zip"
-        pack_zip(path, folder, zipfile.ZIP_STORED if is_stored else zipfile.ZIP_LZMA)
+        pack_zip(
+            path, folder, zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED
+        )
     return path
 
 

@@ -1,5 +1,7 @@
 """Data sets that Hugging Face's `datasets` saved are places."""
 
+import io
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -33,9 +35,7 @@ def test_a_saved_data_set_is_read_as_it_is(pets, tmp_path, order):
     for name in (f"hf:{tmp_path}/pets", f"{tmp_path}/pets"):
         source = load_source(name, "train", Place())
         pixels = [
-            np.asarray(PIL.Image.open(__import__("io").BytesIO(record.numpy())))[
-                0, 0, 0
-            ]
+            np.asarray(PIL.Image.open(io.BytesIO(record.numpy())))[0, 0, 0]
             for record in (source.record(handle) for _, handle in source.in_order())
         ]
         assert pixels == expected

@@ -1,12 +1,14 @@
 """Several places make one data set; a path with commas stays one."""
 
 import pathlib
+import zipfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from npid_tf.data.sources import Place, load_source
+from npid_tf.data.sources.manifest import match
 from npid_tf.data.sources.places import list_images, split_places
 from npid_tf.errors import UserError
 
@@ -70,8 +72,6 @@ def test_unknown_places_are_refused_with_the_known_ones(tmp_path, put):
 
 
 def test_files_and_other_places_are_read_side_by_side(trip, tmp_path, put):
-    import zipfile
-
     folder, images = trip
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as file:
         file.write(put(tmp_path / "5.png", 5), "sea/5.png")
@@ -85,3 +85,13 @@ def test_files_and_other_places_are_read_side_by_side(trip, tmp_path, put):
     for index, record in dataset:
         assert record == expected[index]
     np.testing.assert_array_equal(source.labels, [0, 0, 1, 1, 0])
+
+
+def test_rows_follow_the_images_when_a_place_is_added(trip, tmp_path, put):
+    folder, _ = trip
+    put(tmp_path / "more" / "wood" / "1.png", 9)
+    before = load_source(str(folder), "train", Place()).manifest
+    now = load_source(f"{tmp_path}/more,{folder}", "train", Place()).manifest
+    matched = match(before, now)
+    assert matched.number_now.tolist() == [1, 2, 3, 4]
+    assert (matched.num_new, matched.num_gone) == (1, 0)
