@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import stat
+import threading
 
 import tensorflow as tf
 
@@ -73,6 +74,7 @@ class ExportedRows:
     def __init__(self, names, open_source):
         self.names = frozenset(map(str, names))
         self._open_source = functools.cache(lambda: _with_rows(open_source()))
+        self._opening = threading.Lock()  # A page asks for many at once.
         self._is_lost = False
         self.picture = functools.lru_cache(maxsize=4096)(self._picture)
 
@@ -86,7 +88,8 @@ class ExportedRows:
     def _picture(self, name, side=SIDE):
         if not self.has(name):
             return None
-        source, rows = self._open_source()
+        with self._opening:
+            source, rows = self._open_source()
         self._is_lost = source is None
         if name not in rows:
             return None

@@ -1,6 +1,8 @@
 """Pictures of what was exported and of what came since, and what is never opened."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -83,13 +85,17 @@ def test_other_data_are_opened_once_when_they_are_asked_for():
 
     def open_source(data):
         opened.append(data)
+        time.sleep(0.05)  # Others ask meanwhile.
         return from_arrays(images)
 
     manifest = {"data": {"dataset": "npz:x"}, "pictures": {"kind": "rows"}}
     rows = exported_pictures(manifest, range(4), open_source)
     assert [rows.has(name) for name in ("2", "7", "-1", "../2")] == [True] + 3 * [False]
     assert opened == []
-    np.testing.assert_array_equal(tf.io.decode_png(rows.picture("2")), images[2])
+    with ThreadPoolExecutor(3) as pool:
+        shown = list(pool.map(rows.picture, "012"))
+    for image, data in zip(images, shown, strict=True):
+        np.testing.assert_array_equal(tf.io.decode_png(data), image)
     assert rows.picture("2") is rows.picture("2")
     assert rows.picture("3") is None and rows.picture("7") is None
     assert opened == [{"dataset": "npz:x"}]
