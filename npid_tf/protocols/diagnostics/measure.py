@@ -177,14 +177,15 @@ def measure(config, flags, training, views, held_out, eval_source):
         rows.append({"measure": name, "value": value, "over": over})
 
     images = f"{len(training.vectors):,} training images"
-    nearest_of = f"{training.neighbors[1].shape[1]} nearest of {images}"
+    k = training.neighbors[1].shape[1]
+    nearest_of = f"{k} nearest of {images}"
     alike = f"at a similarity of {flags.duplicate_similarity} or more"
     over = f"two views each of {len(views[0]):,} training images"
     add("alignment", alignment(*views), over)
     over = f"{NUM_PAIRS:,} pairs of training images"
     add("uniformity", uniformity(training.vectors, seed=config.seed), over)
     add("hubness", hubness(training.occurrences), f"{nearest_of}, {training.how}")
-    over = f"part that is among the {nearest_of} of none"
+    over = f"part of {images} that is among the {k} nearest of none"
     add("antihubs", float((training.occurrences == 0).mean()), over)
     is_pair = training.near_duplicates[2] >= flags.duplicate_similarity
     add("near-duplicate pairs", int(is_pair.sum()), f"{nearest_of}, {alike}")
