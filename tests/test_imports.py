@@ -31,6 +31,8 @@ ROOMS = [
     "banks",
     "encoders",
     "data.preprocess",
+    "data.kinds",
+    "data.decoding",
     "data.augmentation",
     "data",
     "data.sources",

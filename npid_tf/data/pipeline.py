@@ -82,13 +82,16 @@ def make_train_dataset(
         """One image."""
         record = source.record(handle)
         if augmentation.crop_scale is None:
-            image = preprocess_for_eval(pixels(record), image_size, crop_fraction)
+            image = preprocess_for_eval(
+                pixels(record, source.decoding), image_size, crop_fraction
+            )
         else:
             image = crop(
                 record,
                 lambda height, width: random_box(
                     draws[:NUM_DRAWS], height, width, augmentation.crop_scale
                 ),
+                source.decoding,
             )
             image = tf.image.resize(image, [image_size, image_size])
         return augmentation(_planes(image[None]), draws[None])[0], index
@@ -126,7 +129,7 @@ def make_eval_dataset(
     """
 
     def preprocess(index, handle):
-        image = pixels(source.record(handle))
+        image = pixels(source.record(handle), source.decoding)
         return preprocess_for_eval(image, image_size, crop_fraction), index
 
     handles = source.in_order().skip(first)

@@ -14,8 +14,11 @@ import threading
 
 import tensorflow as tf
 
-from npid_tf.data.decode import decode, pixels
+from npid_tf.data.decode import pixels
+from npid_tf.data.decoding.rules import DEFAULT, Decoding
+from npid_tf.data.decoding.with_pillow import decode_file
 from npid_tf.data.shrink import small_file
+from npid_tf.errors import UserError
 from npid_tf.files.formats import check_format, stamp
 from npid_tf.files.whole_files import write_whole
 
@@ -38,13 +41,15 @@ class ExportedFiles:
     """Pictures of those ids that are paths of files.
 
     names: ids that the export wrote; folder: of relative paths; read_at: when they
-    began to be read, in seconds since 1970; index_dir: where `write_digests` wrote.
+    began to be read, in seconds since 1970; index_dir: where `write_digests` wrote;
+    decoding: how they become pixels.
     """
 
-    def __init__(self, names, folder, read_at=0, index_dir=None):
+    def __init__(self, names, folder, read_at=0, index_dir=None, decoding=DEFAULT):
         self.names = frozenset(map(str, names))
         self.read_at = read_at
         self._folder = folder
+        self._decoding = decoding
         self._digests = functools.cache(lambda: _read_digests(index_dir))
 
     def path(self, name):
@@ -61,7 +66,7 @@ class ExportedFiles:
 
     def picture(self, name, side=SIDE):
         """The bytes of a small PNG or JPEG, or None."""
-        return picture_of_file(self.path(name), side)
+        return picture_of_file(self.path(name), side, self._decoding)
 
 
 class ExportedRows:
@@ -94,7 +99,7 @@ class ExportedRows:
         if name not in rows:
             return None
         record = source.read(tf.constant(rows[name], tf.int64))
-        return small_file(pixels(tf.convert_to_tensor(record)), side)
+        return small_file(pixels(tf.convert_to_tensor(record), source.decoding), side)
 
 
 def _with_rows(source):
@@ -130,7 +135,9 @@ def exported_pictures(manifest, names, open_source, index_dir=None):
     described = manifest.get("pictures") or _described_before(data)
     if described["kind"] == "files":
         read_at = described.get("read_at", 0)
-        return ExportedFiles(names, described["folder"], read_at, index_dir)
+        return ExportedFiles(
+            names, described["folder"], read_at, index_dir, Decoding.of(data)
+        )
     if "dataset" not in data:
         return NoneExported()
     return ExportedRows(names, functools.partial(open_source, data))
@@ -172,26 +179,26 @@ def times_of(path):
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def picture_of_file(path, side=SIDE):
+def picture_of_file(path, side=SIDE, decoding=DEFAULT):
     """The bytes of a small PNG or JPEG of an image file, or None."""
     times = times_of(path)
-    return None if times is None else _picture_of_file(path, side, *times)
+    return None if times is None else _picture_of_file(path, side, decoding, *times)
 
 
 @functools.lru_cache(maxsize=4096)
-def _picture_of_file(path, side, *times):
+def _picture_of_file(path, side, decoding, *times):
     try:
         with open(path, "rb") as file:
-            return picture_of_bytes(file.read(), side)
+            return picture_of_bytes(file.read(), side, decoding)
     except OSError:
         return None
 
 
-def picture_of_bytes(data, side=SIDE):
+def picture_of_bytes(data, side=SIDE, decoding=DEFAULT):
     """The same of the bytes of such a file."""
     try:
-        return small_file(decode(tf.constant(data)), side)
-    except tf.errors.OpError:
+        return small_file(tf.constant(decode_file(data, decoding)), side)
+    except UserError:
         return None
 
 

@@ -12,6 +12,7 @@ import time
 import tensorflow as tf
 
 from npid_tf.command_line.fields import Flags, choice, flag
+from npid_tf.data.decoding.rules import Decoding
 from npid_tf.data.sources.contents import naming_lost_files
 from npid_tf.encoders.embed import embed
 from npid_tf.encoders.encoder import encoder_hash
@@ -116,11 +117,14 @@ def _write(config, flags, new, encoder, vectors, source, started):
             "data_dir": config.data_dir,
             "split": config.split,
             "skip_corrupt": config.skip_corrupt,
+            "background": config.background,
+            "intensity": config.intensity,
         },
         "pictures": describe_pictures(source.paths, started),
     }
     k = min(flags.k)
-    embedder = Embedder(encoder, config.image_size, config.crop_fraction)
+    decoding = Decoding(config.background, config.intensity)
+    embedder = Embedder(encoder, config.image_size, config.crop_fraction, decoding)
     voters = (k, source.labels, flags.knn_temperature)
     _save_models(config, embedder, vectors, voters, new.partial, description)
     items = Items(

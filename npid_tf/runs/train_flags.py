@@ -8,6 +8,7 @@ import dataclasses
 from npid_tf.backbones import BACKBONES
 from npid_tf.command_line.fields import Flags, choice, flag
 from npid_tf.data.augmentation.augment import AUGMENTATIONS, HUE_AND_SATURATION
+from npid_tf.data.decoding.rules import INTENSITIES, Decoding
 from npid_tf.data.sources.places import split_places
 from npid_tf.distribution.strategies import STRATEGIES
 from npid_tf.encoders.encoder import HEADS
@@ -56,6 +57,12 @@ class TrainFlags(Flags):
         "of lines PATH,CLASS", path=True,
     )  # fmt: skip
     skip_corrupt: bool = flag(False, "Leave out files that cannot be decoded")
+    background: str = flag(
+        "white", "Color beneath transparent pixels: a name as in CSS, or #rrggbb"
+    )
+    intensity: str = choice(
+        INTENSITIES, "full", "What images of more than 8 bits are scaled by"
+    )
     image_size: int = flag(
         32, "Side of the square images the encoder sees, in pixels", at_least=1
     )
@@ -168,6 +175,7 @@ class TrainFlags(Flags):
                 "and standard input is not. Received: -. Write the list to a file, and "
                 "pass --dataset=LIST.txt."
             )
+        Decoding(self.background)
 
 
 # The first flag of each group, in the order of the fields.

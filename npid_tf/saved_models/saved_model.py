@@ -7,7 +7,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from npid_tf.data.decode import decode
+from npid_tf.data.decode import decode_plain
+from npid_tf.data.decoding.rules import DEFAULT
 from npid_tf.data.preprocess import preprocess_for_eval
 from npid_tf.errors import FileError, MissingPackageError, UserError
 from npid_tf.files.checksums import check_sums, read_json, sums_of
@@ -23,7 +24,7 @@ WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 class Embedder(tf.Module):
     """Images in, embeddings out: the preprocessing and the encoder in one graph."""
 
-    def __init__(self, encoder, image_size, crop_fraction):
+    def __init__(self, encoder, image_size, crop_fraction, decoding=DEFAULT):
         super().__init__()
         # Not the encoder itself, which would be saved with a second variable for each
         # of Keras' own: TensorFlow Serving restores only those, and runs the others.
@@ -31,6 +32,7 @@ class Embedder(tf.Module):
         self.encoder_variables = [variable.value for variable in encoder.variables]
         self.image_size = image_size
         self.crop_fraction = crop_fraction
+        self.decoding = decoding
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
@@ -62,9 +64,8 @@ class Embedder(tf.Module):
 
     def _embed_files(self, image_bytes):
         def load(file):
-            return preprocess_for_eval(
-                decode(file), self.image_size, self.crop_fraction
-            )
+            image = decode_plain(file, self.decoding)
+            return preprocess_for_eval(image, self.image_size, self.crop_fraction)
 
         shape = [self.image_size, self.image_size, 3]
         images = tf.map_fn(

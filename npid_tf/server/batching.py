@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.errors import UserError
 from npid_tf.server.limits import RequestError
 
 
@@ -154,7 +155,7 @@ def _run_together(function, batch):
     """For each item of the batch its outputs, or the exception it caused."""
     try:
         outputs = function(concatenate([item.inputs for item in batch]))
-    except tf.errors.InvalidArgumentError as error:
+    except (tf.errors.InvalidArgumentError, UserError) as error:
         if len(batch) == 1:
             return [RequestError(400, plain_message(error))]
         # One bad image must not fail the others: each by itself.
@@ -176,7 +177,10 @@ def concatenate(parts):
 
 
 def plain_message(error):
-    """The reason in a TensorFlow error, without where in the graph it was."""
+    """The reason in an error of TensorFlow, without where in the graph it was, or of
+    ours."""
+    if isinstance(error, UserError):
+        return str(error)
     return error.message.split("\n\t [[")[0].splitlines()[-1]
 
 

@@ -9,6 +9,7 @@ import struct
 
 import tensorflow as tf
 
+from npid_tf.data.kinds import KINDS
 from npid_tf.server.image_kinds import extent
 from npid_tf.server.limits import RequestError, abridged
 
@@ -24,7 +25,7 @@ RESIZED_AREA = 256 * 256
 def decoding_cost(image_bytes, max_pixels):
     """Pixels that decoding and resizing an image file fills, at least.
 
-    Raises RequestError for what is no JPEG, PNG, BMP or GIF, has more than max_pixels
+    Raises RequestError for what is no image of KINDS, has more than max_pixels
     (a GIF's frames count together), takes more memory or time than so many pixels do
     (a progressive JPEG), or is longer than wide as no photo is.
     """
@@ -33,7 +34,7 @@ def decoding_cost(image_bytes, max_pixels):
     except (struct.error, IndexError, tf.errors.InvalidArgumentError):
         raise RequestError(
             400,
-            "An image does not decode as JPEG, PNG, BMP or GIF: it begins with "
+            f"An image does not decode as one of {', '.join(KINDS)}: it begins with "
             f"{abridged(bytes(image_bytes[:8]))}.",
         ) from None
     if found.frames > max_pixels:

@@ -1,6 +1,7 @@
 """Sizes, scans, frames and chunks of image files, read from their markers.
 
-Ours, and not Pillow's header. TensorFlow decodes the files, so what counts is what
+Ours, and not Pillow's header, which is asked only for kinds that Pillow decodes (see
+pillow_kinds.py). TensorFlow decodes these files, so what counts is what
 TensorFlow will do with them, which Pillow does not know: it tells nothing of a JPEG's
 scans and coefficients or of the frames of a GIF, expands the compressed text of a PNG
 while it opens it (55 kB took 0.3 s), refuses PNGs and BMPs that TensorFlow decodes, and
@@ -17,6 +18,7 @@ import struct
 import tensorflow as tf
 
 from npid_tf.server.limits import RequestError
+from npid_tf.server.pillow_kinds import pillow_size, webp_size
 
 MAX_SCANS = 100  # Of a JPEG; usual are 1, or 10 in a progressive one.
 # Of a file; a marker takes two bytes and some time, so does a block of a GIF.
@@ -50,11 +52,12 @@ class Extent:
 
 
 def extent(data):
-    """The Extent of a JPEG, PNG, BMP or GIF. Raises IndexError for anything else."""
+    """The Extent of an image file. Raises IndexError for what is none."""
     for magic, read in _KINDS.items():
         if data.startswith(magic):
             return read(data)
-    raise IndexError
+    height, width, pixel_bytes = pillow_size(data)
+    return Extent(height, width, pixel_bytes=pixel_bytes)
 
 
 def _jpeg(data):
@@ -112,6 +115,11 @@ def _is_compressed(kind, data, start):
     return kind in (b"zTXt", b"iCCP")
 
 
+def _webp(data):
+    height, width, pixel_bytes = webp_size(data)
+    return Extent(height, width, pixel_bytes=pixel_bytes)
+
+
 def _bmp(data):
     width, height = struct.unpack("<ii", data[18:26])
     return Extent(abs(height), abs(width), pixel_bytes=7)
@@ -150,4 +158,5 @@ _KINDS = {
     b"\x89PNG\r\n\x1a\n": _png,
     b"BM": _bmp,
     b"GIF8": _gif,
+    b"RIFF": _webp,
 }

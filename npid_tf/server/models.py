@@ -10,6 +10,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from npid_tf.data.decode import as_plain
+from npid_tf.data.decoding.rules import Decoding
 from npid_tf.errors import FileError
 from npid_tf.saved_models.export_folder import unserved_version
 from npid_tf.saved_models.saved_model import WARMUP, check_model, read_description
@@ -28,7 +30,9 @@ class Servable:
     def __init__(self, name, version, directory):
         self.name = name
         self.version = version
-        self.encoder_hash = check_model(directory)["encoder_hash"]
+        description = check_model(directory)
+        self.encoder_hash = description["encoder_hash"]
+        self._decoding = Decoding.of(description.get("data", {}))
         with open(os.path.join(directory, "saved_model.pb"), "rb") as file:
             model = saved_model_pb2.SavedModel.FromString(file.read())
         self.signature_defs = dict(model.meta_graphs[0].signature_def)
@@ -56,7 +60,13 @@ class Servable:
         return set(self._module.signatures[signature_name].structured_outputs)
 
     def run(self, signature_name, inputs):
-        """{name: array} -> {name: array}, in one call of the graph."""
+        """{name: array} -> {name: array}, in one call of the graph.
+
+        Raises UserError for image files that do not decode.
+        """
+        if "image_bytes" in inputs:
+            files = [as_plain(file, self._decoding) for file in inputs["image_bytes"]]
+            inputs = {**inputs, "image_bytes": np.array(files, object)}
         function = self._module.signatures[signature_name]
         outputs = function(**{k: tf.constant(value) for k, value in inputs.items()})
         return {name: value.numpy() for name, value in outputs.items()}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from npid_tf.data.decode import crop, decode, pixels
+from npid_tf.data.decode import check, crop, decode, pixels
+from npid_tf.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (6, 7, 3), dtype=np.uint8)
@@ -63,14 +64,24 @@ def palette_png(palette, image):
 PALETTE = RANDOM.integers(0, 256, (128, 3), dtype=np.uint8)
 FRAMES = RANDOM.integers(0, 128, (2, 6, 7), dtype=np.uint8)
 ALPHA = RANDOM.integers(0, 256, (6, 7, 1), dtype=np.uint8)
+
+
+def on_white(image):
+    weight = ALPHA / 255
+    return np.rint(image * weight + 255 * (1 - weight)).astype(np.uint8)
+
+
 LOSSLESS = {
     "png": (tf.io.encode_png(RGB).numpy(), RGB),
     "grey_png": (tf.io.encode_png(GREY).numpy(), np.repeat(GREY, 3, 2)),
     "grey_alpha_png": (
         tf.io.encode_png(np.concatenate([GREY, ALPHA], 2)).numpy(),
-        np.repeat(GREY, 3, 2),
+        on_white(np.repeat(GREY, 3, 2)),
     ),
-    "rgba_png": (tf.io.encode_png(np.concatenate([RGB, ALPHA], 2)).numpy(), RGB),
+    "rgba_png": (
+        tf.io.encode_png(np.concatenate([RGB, ALPHA], 2)).numpy(),
+        on_white(RGB),
+    ),
     "16_bit_png": (tf.io.encode_png(RGB.astype(np.uint16) * 257).numpy(), RGB),
     "palette_png": (palette_png(PALETTE, FRAMES[0]), PALETTE[FRAMES[0]]),
     "bmp": (bmp(RGB), RGB),
@@ -103,8 +114,10 @@ def test_grey_jpeg_has_three_equal_channels():
     ids=["empty", "text", "cut_png", "cut_jpeg"],
 )
 def test_what_does_not_decode_raises(image_bytes):
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises((UserError, tf.errors.InvalidArgumentError)):
         decode(image_bytes)
+    with pytest.raises(UserError, match=r"empty|no image|does not decode"):
+        check(tf.constant(image_bytes).numpy())
 
 
 def test_all_formats_decode_in_one_graph():
@@ -127,7 +140,7 @@ def test_crop_of_a_jpeg_is_a_part_of_the_decoded_jpeg(window):
 
 
 @pytest.mark.parametrize(
-    "record", [RGB, *(LOSSLESS[name][0] for name in ("png", "rgba_png", "bmp"))]
+    "record", [RGB, *(LOSSLESS[name][0] for name in ("png", "16_bit_png", "bmp"))]
 )
 def test_crop_of_other_records_is_a_part_of_the_image(record):
     cropped = crop(tf.constant(record), lambda height, width: (1, 2, 3, width - 2))

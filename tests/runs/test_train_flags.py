@@ -179,3 +179,9 @@ def test_a_flag_that_would_be_ignored_is_refused(changes, message):
 def test_no_recipe_sets_a_flag_that_would_be_ignored(path):
     fields = dataclasses.fields(TrainFlags)
     parse([f"--flagfile={path}"], fields).flags(TrainFlags).refuse_ignored()
+
+
+def test_a_background_is_a_color():
+    assert TrainFlags(background="black").background == "black"
+    with pytest.raises(ValueError, match="a color's name"):
+        TrainFlags(background="no color")

@@ -36,12 +36,10 @@ def test_bad_files_are_named_and_do_not_keep_others_out(
     good_files = [files[0], files[2]]
     embeddings, good, bad = embed_files(encoder, files)
     assert good == good_files
-    assert bad == {
-        files[1]: f"{files[1]} does not decode as JPEG, PNG, BMP or GIF.",
-        files[3]: f"No image file {files[3]}: No such file or directory.",
-    }
+    assert bad.pop(files[1]).startswith(f"{files[1]} does not decode: A file of 8 ")
+    assert bad == {files[3]: f"No image file {files[3]}: No such file or directory."}
     data = tf.stack([tf.io.read_file(path) for path in good_files])
-    expected = encoder(image_bytes=data)["embeddings"]
+    expected = encoder.function(image_bytes=data)["embeddings"]
     np.testing.assert_allclose(embeddings, expected, atol=1e-6)
     embeddings, good, bad = embed_files(encoder, [files[1]])
     assert (embeddings.shape, good, len(bad)) == ((0, 16), [], 1)
@@ -54,6 +52,6 @@ def test_the_newest_with_that_hash_is_loaded(exported, hash_of_encoder, tmp_path
     path = directory / "encoder" / "2" / "assets.extra" / "npid_tf.json"
     path.write_text(json.dumps({"encoder_hash": "newer"}), encoding="utf-8")
     for known in (hash_of_encoder, "newer"):
-        assert callable(load_encoder(str(directory), known))
+        assert callable(load_encoder(str(directory), known).function)
     with pytest.raises(ValueError, match="made by another encoder"):
         load_encoder(str(directory), "unknown")

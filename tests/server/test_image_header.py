@@ -32,6 +32,19 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + crc
 
 
+def tiff_of_many_blobs():
+    """One that points to the same 30 MB a hundred times."""
+    entries = [struct.pack("<HHII", tag, 1, 30 << 20, 8) for tag in range(100)]
+    return b"II*\0" + struct.pack("<IH", 8, 100) + b"".join(entries)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "PPM", "AVIF", "JPEG2000"])
+def test_kinds_that_pillow_decodes_are_priced_by_their_size(kind):
+    assert decoding_cost(encode(kind, 40, 30), MAX_PIXELS) > 40 * 30
+    with pytest.raises(RequestError, match="may have 10,000 pixels"):
+        decoding_cost(encode(kind, 101, 100), MAX_PIXELS)
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.sampled_from(["JPEG", "PNG", "BMP", "GIF"]),
@@ -61,6 +74,8 @@ def test_jpegs_of_all_kinds_pass(options):
         b"\xff\xd8\xff",
         b"\x89PNG\r\n\x1a\n",
         b"RIFF1234WEBPVP8 ",
+        b"II*\0\xff\xff\xff\xff",
+        tiff_of_many_blobs(),
         b"<svg/>",
         encode("GIF", 9, 9)[:40],
         encode("JPEG", 9, 9)[:100],
@@ -74,7 +89,10 @@ def test_what_is_no_image_is_refused(data):
 
 @settings(deadline=None, max_examples=200)
 @given(
-    st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF89a"]),
+    st.sampled_from(
+        [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF89a", b"II*\0", b"P6 "]
+        + [b"RIFF1234WEBPVP8X", b"\0\0\0\x20ftypavif", b"\xff\x4f\xff\x51"]
+    ),
     st.binary(max_size=200),
 )
 def test_any_bytes_have_a_cost_or_are_refused(magic, rest):

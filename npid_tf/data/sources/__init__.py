@@ -5,6 +5,7 @@ What a source has is told in `source.py`.
 
 import typing
 
+from npid_tf.data.decoding.rules import DEFAULT, Decoding
 from npid_tf.data.sources.arrays import load_npz
 from npid_tf.data.sources.image_folder import load_folder
 from npid_tf.data.sources.places import PLACES, is_place
@@ -23,6 +24,7 @@ class Place(typing.NamedTuple):
     decode. tables: folder that keeps what spares reading all images again, or None.
     stratified: whether a part, as in train[:80%], takes its share of every class.
     labels: what the classes of files are (see places/labels.py).
+    decoding: how the bytes of files become pixels.
     """
 
     data_dir: str | None = None
@@ -30,6 +32,7 @@ class Place(typing.NamedTuple):
     tables: str | None = None
     stratified: bool = True
     labels: str = FOLDER
+    decoding: Decoding = DEFAULT
 
 
 # kind: (what its name is called, as in npz:FILE, or None without one; function of the
@@ -39,16 +42,23 @@ SOURCES = {
     "closeups": (None, lambda name, split, place: load_closeups(split)),
     "tfds": (
         "NAME",
-        lambda name, split, place: load_tfds(name, split, place.data_dir, place.tables),
+        lambda name, split, place: load_tfds(
+            name, split, place.data_dir, place.tables, place.decoding
+        ),
     ),
     "folder": (
         "DIR",
         lambda name, split, place: load_folder(
             name, split, place.skip_corrupt, place.tables, place.stratified,
-            place.labels,
+            place.labels, place.decoding,
         ),
     ),
-    "npz": ("FILE", lambda name, split, place: load_npz(name, split, place.stratified)),
+    "npz": (
+        "FILE",
+        lambda name, split, place: load_npz(
+            name, split, place.stratified, place.decoding
+        ),
+    ),
 }  # fmt: skip
 
 
@@ -68,11 +78,16 @@ def load_source(dataset, split, place):
         known = [f"{k}:{w}" if w else k for k, (w, _) in SOURCES.items()]
         known += [kind.what for kind in PLACES if kind.what]
         raise UserError(f"Unknown dataset {dataset!r}. Known: {', '.join(known)}.")
-    if kind == "folder" or place.labels == FOLDER:
-        return load(name, split, place)
-    if place.labels == NONE:
-        return without_classes(load(name, split, place))
-    raise UserError(
-        f"`labels` can be a file for images that are files alone. Received: labels="
-        f"{place.labels}, for {dataset}. Known for it: {FOLDER} (its own), {NONE}."
-    )
+    if kind != "folder" and place.labels not in (FOLDER, NONE):
+        raise UserError(
+            "`labels` can be a file for images that are files alone. Received: labels="
+            f"{place.labels}, for {dataset}. Known for it: {FOLDER} (its own), {NONE}."
+        )
+    source = load(name, split, place)
+    source.decoding = place.decoding
+    return without_classes(source) if _are_dropped(kind, place) else source
+
+
+def _are_dropped(kind, place):
+    """Whether the classes that a source has by itself are not wanted."""
+    return kind != "folder" and place.labels == NONE

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.data.decoding.rules import DEFAULT, to_rgb
 from npid_tf.data.sources.source import RandomAccess, digest_of
 
 # `split_indices` is asked for here as well.
@@ -18,7 +19,14 @@ from npid_tf.errors import UserError
 LARGEST_LABEL = 65_535
 
 
-def from_arrays(images, labels=None, class_names=None, name="arrays", targets=None):
+def from_arrays(
+    images,
+    labels=None,
+    class_names=None,
+    name="arrays",
+    targets=None,
+    decoding=DEFAULT,
+):
     """A source of images in memory.
 
     Args:
@@ -31,6 +39,7 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
         name: what the fingerprint calls the data.
         targets: integers [num_instances, num_classes], 1, 0 or -1 (hard to see), if
             an image may have several classes; or None.
+        decoding: what is beneath the transparent pixels of 4 channels.
 
     Raises:
         ValueError: for other shapes or dtypes, or no images.
@@ -57,9 +66,8 @@ def from_arrays(images, labels=None, class_names=None, name="arrays", targets=No
                 f"Received: {targets.dtype} {list(targets.shape)}."
             )
         targets = targets.astype(np.int8)
-    channels = [0, 0, 0] if images.shape[3] == 1 else [0, 1, 2]
     with tf.device("CPU:0"):  # A GPU's memory is for the model.
-        pixels = tf.constant(images[..., channels])
+        pixels = tf.constant(to_rgb(images, decoding))
     return RandomAccess(
         read=lambda index: tf.gather(pixels, index),
         num_instances=len(images),
@@ -120,12 +128,12 @@ def _numbered(labels, class_names):
     return numbers.astype(np.int64), tuple(map(str, ids.tolist()))
 
 
-def load_npz(path, split, stratified=True):
+def load_npz(path, split, stratified=True, decoding=DEFAULT):
     """The images of an .npz file with `images` and, optionally, integer `labels` or
     `targets` (see `from_arrays`).
 
     split: `train`, or a part of it as in `train[:80%]`: of every class its share.
-    stratified: False: parts are one after the other.
+    stratified: False: parts are one after the other. decoding: see `from_arrays`.
     """
     if not os.path.isfile(path):
         raise UserError(f"No file {path}. Expected an .npz file with `images`.")
@@ -159,4 +167,5 @@ def load_npz(path, split, stratified=True):
         class_names=class_names,
         name=os.path.basename(path),
         targets=None if targets is None else targets[chosen],
+        decoding=decoding,
     )

@@ -12,6 +12,7 @@ import weakref
 
 import tensorflow as tf
 
+from npid_tf.data.decoding.rules import DEFAULT
 from npid_tf.data.sources.places.digests import digest_all
 from npid_tf.data.sources.places.listing import stat_or_none, times_of
 from npid_tf.errors import FileError
@@ -30,9 +31,11 @@ class Contents:
     Args:
         places: of the images, as in `list_images`.
         tables: folder of such tables, below a workdir; None: keep no table.
+        decoding: how images must decode.
     """
 
-    def __init__(self, places, tables=None):
+    def __init__(self, places, tables=None, decoding=DEFAULT):
+        self._decoding = decoding
         self.places = os.fspath(places)
         self._path = None
         if tables is not None:
@@ -66,7 +69,7 @@ class Contents:
         # Clocks of file systems only: those of services are not ours.
         items = [listing.items[key] for key in unread]
         _let_tick([item.times[2] for item in items if item.times])
-        for number, digest, reason in digest_all(items):
+        for number, digest, reason in digest_all(items, self._decoding):
             digests[unread[number]] = digest
             if digest is None:
                 self.reasons[unread[number]] = reason

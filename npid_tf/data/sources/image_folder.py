@@ -2,6 +2,7 @@
 
 import os
 
+from npid_tf.data.decoding.rules import DEFAULT
 from npid_tf.data.sources.contents import Contents
 from npid_tf.data.sources.manifest import (
     fingerprint_of,
@@ -25,6 +26,7 @@ def load_folder(
     tables=None,
     stratified=True,
     labels="folder",
+    decoding=DEFAULT,
 ):
     """A source of the images in one or several places, in the order of their paths.
 
@@ -39,6 +41,7 @@ def load_folder(
         tables: folder of what is known of files' contents (see contents.py), or None.
         stratified: False: parts are one after the other in the order of the paths.
         labels: what the classes are, as in `labels_of`.
+        decoding: how images must decode.
 
     Raises:
         ValueError: for a folder that is missing or empty, and a file that does not
@@ -46,7 +49,7 @@ def load_folder(
     """
     places = os.fspath(places)
     listing = list_images(places)
-    contents = Contents(places, tables)
+    contents = Contents(places, tables, decoding)
     digests = contents.digest_images(listing)
     manifest = make_manifest(
         places, listing.items, digests, skip_corrupt, contents.reasons

@@ -9,6 +9,8 @@ whatever is cheap to pass on, and `record(handle)` turns it into a record: an im
 uint8 [height, width, 3], or the bytes of an image file. `read(index)` is the record of
 one image. Index i is the same image in every epoch and after every restart.
 
+`decoding` says how the bytes of its files become pixels (data/decoding/rules.py).
+
 `keep()` writes, if there is something, what spares later programs reading all of it.
 `left_out` tells which files are no images of it, and why (see places/listing.py).
 `manifest` tells images apart by their contents (see manifest.py), so that the rows of a
@@ -26,6 +28,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from npid_tf.data.decoding.rules import DEFAULT
 from npid_tf.errors import UserError
 
 # Keys that fingerprints of earlier checkpoints lack.
@@ -38,6 +41,8 @@ class RandomAccess:
     The handle of an image is its index: what no worker needs is never read. With
     an `image_shape`, `read` also takes int64 [batch].
     """
+
+    decoding = DEFAULT
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ def subset(source, indices):
     fingerprint = {**source.fingerprint, "subset": indices.tolist()}
     labels = None if source.labels is None else source.labels[indices]
     chosen = tf.constant(indices, tf.int64)
-    return RandomAccess(
+    chosen_images = RandomAccess(
         read=lambda index: _read(source, tf.gather(chosen, index)),
         num_instances=len(indices),
         fingerprint=fingerprint,
@@ -25,6 +25,8 @@ def subset(source, indices):
         class_names=source.class_names,
         image_shape=source.image_shape,
     )
+    chosen_images.decoding = source.decoding
+    return chosen_images
 
 
 def arranged(source, order):

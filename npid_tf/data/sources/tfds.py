@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf.message import DecodeError
 
+from npid_tf.data.decoding.rules import DEFAULT
 from npid_tf.data.sources.arrays import from_arrays
 from npid_tf.data.sources.record_table import RecordTable
 from npid_tf.data.sources.tfds_names import known_names
@@ -20,12 +21,12 @@ SHUFFLE_BUFFER = 16_384
 SEVERAL_LABELS = ("labels", "labels_no_difficult")
 
 
-def load_tfds(name, split, data_dir=None, tables=None):
+def load_tfds(name, split, data_dir=None, tables=None, decoding=DEFAULT):
     """A source of a prepared TFDS data set that has the features `image` and, maybe,
     `label`.
 
     split: as TFDS writes it, such as `train[:90%]`. tables: folder that keeps where the
-    records are, and their labels; or None.
+    records are, and their labels; or None. decoding: see `from_arrays`.
     Raises ValueError if the data set is unknown, not prepared or without images.
     """
     try:
@@ -56,7 +57,7 @@ def load_tfds(name, split, data_dir=None, tables=None):
         )
     shape = features["image"].shape
     if None not in shape and num_instances * math.prod(shape) <= IN_MEMORY_BYTES:
-        return _load_into_memory(builder, split)
+        return _load_into_memory(builder, split, decoding)
     file_format = builder.info.file_format
     if file_format is not None and file_format.value != "tfrecord":
         raise UserError(
@@ -66,7 +67,7 @@ def load_tfds(name, split, data_dir=None, tables=None):
     return TfdsStream(builder, split, tables)
 
 
-def _load_into_memory(builder, split):
+def _load_into_memory(builder, split, decoding):
     # One file at a time, so that the order is that of the files.
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=split, read_config=in_order)
@@ -79,6 +80,7 @@ def _load_into_memory(builder, split):
         _known(columns["label"].numpy()) if class_names else None,
         class_names=class_names,
         name=f"{builder.info.full_name} {split}",
+        decoding=decoding,
     )
 
 
@@ -109,6 +111,8 @@ class TfdsStream:
     its file. Shuffling permutes the files and passes records through a buffer, both
     determined by (seed, epoch). Records come with the stream, and are their handles.
     """
+
+    decoding = DEFAULT
 
     def __init__(self, builder, split, tables=None):
         parts = [

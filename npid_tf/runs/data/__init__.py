@@ -5,6 +5,7 @@ import os
 from npid_tf.checkpoints.files import list_checkpoints, read_state
 from npid_tf.checkpoints.stratified import IN_ORDER, is_stratified
 from npid_tf.data.augmentation.augment import build_augmentation
+from npid_tf.data.decoding.rules import Decoding
 from npid_tf.data.pipeline import make_eval_dataset, make_train_dataset
 from npid_tf.data.sources import Place, load_source
 from npid_tf.data.sources.manifest import refuse_corrupt
@@ -111,6 +112,7 @@ def load(dataset, split, config, skip_corrupt=True):
         tables=os.path.join(config.workdir, "contents"),
         stratified=stratified,
         labels=config.labels,
+        decoding=Decoding(config.background, config.intensity),
     )
     source = load_source(dataset, split, place)
     if not stratified:
