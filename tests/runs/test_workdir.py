@@ -8,7 +8,7 @@ import pytest
 from npid_tf.command_line.given import parse
 from npid_tf.command_line.programs import flags_of_all_programs
 from npid_tf.errors import UserError
-from npid_tf.runs.train import print_changed_flags
+from npid_tf.runs.plan import print_changed_flags
 from npid_tf.runs.train_flags import TrainFlags
 from npid_tf.runs.workdir import (
     RUN_FIELDS,
