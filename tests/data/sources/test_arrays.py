@@ -13,11 +13,18 @@ def records(source):
     return np.stack([source.record(handle) for _, handle in source.in_order()])
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_every_number_of_channels_becomes_three(channels):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_become_three_channels(channels):
     images = np.random.default_rng(1).integers(0, 256, (2, 3, 3, channels), np.uint8)
     expected = images[..., [0, 0, 0] if channels == 1 else [0, 1, 2]]
     np.testing.assert_array_equal(records(from_arrays(images)), expected)
+
+
+def test_what_is_transparent_lies_on_white():
+    images = np.random.default_rng(1).integers(0, 256, (2, 3, 3, 4), np.uint8)
+    colors, alpha = images[..., :3].astype(float), images[..., 3:] / 255
+    expected = colors * alpha + 255 * (1 - alpha)
+    np.testing.assert_allclose(records(from_arrays(images)), expected, atol=1)
 
 
 def test_images_without_channels_are_grey():
