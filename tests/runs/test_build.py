@@ -45,7 +45,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(flag, known):
 )
 def test_an_unknown_dataset_is_refused_with_the_known_ones(flag, make):
     config = dataclasses.replace(TINY, **{flag: "typo"})
-    known = "digits, tfds:NAME, folder:DIR, npz:FILE"
+    known = "digits, closeups, tfds:NAME, folder:DIR, npz:FILE"
     with pytest.raises(UserError, match=f"Unknown dataset 'typo'. Known: {known}"):
         make(config)
 

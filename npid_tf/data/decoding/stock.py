@@ -89,7 +89,8 @@ def crop_stock(data, box, otherwise):
         return tf.cond(headers.is_jpeg(data), turned, otherwise)
 
     bare = headers.is_bare_jpeg(data)
-    return tf.cond(bare, lambda: crop(tf.stack(box(*size()))), apart(other))
+    part = tf.cond(bare, lambda: crop(tf.stack(box(*size()))), apart(other))
+    return _whole(part)
 
 
 def apart(function):
