@@ -63,7 +63,7 @@ def test_thirty_photos_train_and_go_on_with_what_was_chosen(tmp_path, capsys):
         photo = random.integers(0, 256, [24, 20 + number % 3, 3], np.uint8)
         Image.fromarray(photo).save(tmp_path / "photos" / f"{number}.png")
     run = npid_tf.Run(tmp_path / "run")
-    cheap = {"epochs": 1, "width": 4, "augmentation": "none"}
+    cheap = {"epochs": 1, "width": 4, "augmentation": "none", "bank_init": "normal"}
     run.train(data=str(tmp_path / "photos"), **cheap)
     assert (run.config.image_size, run.config.batch_size) == (20, 4)
     assert run.config.k == (10,)

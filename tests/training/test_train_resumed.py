@@ -59,7 +59,7 @@ def uninterrupted(tmp_path_factory):
     [
         ("epoch end", {}),
         ("mid-epoch", {}),
-        ("mid-epoch", CLASSIFIER),
+        pytest.param("mid-epoch", CLASSIFIER, marks=pytest.mark.slow),
         pytest.param("mid-epoch", RECENT, marks=pytest.mark.slow),
     ],
     ids=["epoch end", "mid-epoch", "mid-epoch of the classifier", "of recent rows"],
