@@ -100,6 +100,7 @@ def test_while_a_server_has_it_open_it_says_so_but_tells_stats(config, photos, c
         ValueError, match=r"open for writing.*Make the change through it"
     ):
         main(given(config, arguments=["add", str(photos)]))
+    capsys.readouterr()  # What was left out of the folder.
     main(given(config, arguments=["stats"]))
     assert json.loads(capsys.readouterr().out)["items"] == 256
     index.close()
