@@ -18,10 +18,10 @@ import tensorflow as tf
 
 from npid_tf.files import folder_swap
 from npid_tf.runs import data
+from npid_tf.runs.search import search
 from npid_tf.saved_models.export_folder import new_export
 from npid_tf.saved_models.exported import describe_encoders
 from npid_tf.saved_models.saved_model import check_model, describe_model
-from npid_tf.search.__main__ import search
 from npid_tf.search.index_files import write_ids
 from npid_tf.search.live.index import LiveIndex
 from npid_tf.search.live.reader import read_contents
