@@ -4,9 +4,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_tells_the_rows_of_each_device():
     # In a process of its own: devices can be divided only before their first use.
     arguments = ["--num_instances=5001", "--dim=16", "--devices=2", "--steps=1"]

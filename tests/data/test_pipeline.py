@@ -130,6 +130,7 @@ def test_epochs_of_whole_batches_hold_every_image(load_source):
     np.testing.assert_array_equal(np.bincount(seen, minlength=20), [EPOCHS] * 20)
 
 
+@pytest.mark.parametrize("load_source", ["arrays", "folder"], indirect=True)
 def test_views_are_those_of_as_many_epochs_of_one(load_source):
     source = load_source()
     epochs = [train_batches(source, first_epoch=epoch) for epoch in range(2)]

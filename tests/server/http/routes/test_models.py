@@ -134,6 +134,7 @@ while arguments:
 """
 
 
+@pytest.mark.slow
 def test_the_models_answer_as_saved_model_cli_does(server, digit, tmp_path):
     files = [digit(row) for row in range(3)]
     images = np.stack([tf.io.decode_png(file).numpy() for file in files])
