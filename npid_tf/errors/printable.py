@@ -6,6 +6,15 @@ _UNSAFE = ("Cc", "Cs", "Zl", "Zp")  # Control characters, lone surrogates, line 
 _TURNS = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+def is_unicode(text):
+    """Whether a text can be written as UTF-8; a file's name of other bytes cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def printable(text, keep=""):
     """The text with escapes, as in a Python literal, for what a terminal would obey.
 

@@ -5,11 +5,11 @@ each with the reason. `follow_data` puts it in the place of what was not given.
 """
 
 import dataclasses
-import io
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
+
+from npid_tf.data.decoding.with_pillow import open_header
 
 AUTO = "auto"
 SAMPLE = 64  # images that are looked at for their size
@@ -27,7 +27,9 @@ def choose(num_images, side, on_gpu):
     n, size = num_images, _image_size(side, on_gpu)
     device = "a GPU" if on_gpu else "CPU cores"
     is_small = size <= 64
-    batch_size = _power_of_two(n / 8, 4, 256 if on_gpu and n >= 100_000 else 128)
+    batch_size = _power_of_two(
+        n / 8, min(4, n), 256 if on_gpu and n >= 100_000 else 128
+    )
     kind = "small" if is_small else "photographs"
     views = (VIEWS_ON_GPU if on_gpu else VIEWS_ON_CPU)[kind]
     most, least = (200, 30) if on_gpu else (200, 8) if n <= 100_000 else (200, 3)
@@ -44,7 +46,7 @@ def choose(num_images, side, on_gpu):
         "backbone": (backbone, f"for images of {size} pixels, on {device}"),
         **({"width": (width, f"what {device} can learn")} if width else {}),
         "augmentation": ("moco_v2_cifar" if is_small else "moco_v2", "as published"),
-        "views": (2, "two views a step learn more than twice the steps"),
+        "views": (2, "each step learns more of an image"),
         "head_batch_norm": (True, "keeps few epochs from collapsing"),
         "loss": (
             ("nce", "comparing with all rows would take most of the time")
@@ -58,15 +60,15 @@ def choose(num_images, side, on_gpu):
             if n > 100_000
             else ("forward", "rows that mean something from the first step")
         ),
-        "batch_size": (batch_size, f"at least 8 steps an epoch of {n:,} images"),
+        "batch_size": (batch_size, f"an eighth of {n:,} images at most, but for few"),
         "epochs": (epochs, f"about {2 * n * epochs:,} views, for {device}"),
-        "optimizer": ("muon", "learns most in few epochs"),
+        "optimizer": ("muon", "learned most in 8 epochs of CIFAR-10"),
         "learning_rate": (0.03, "Muon's"),
         "schedule": ("cosine", "ends low, whatever the number of epochs"),
         "k": (_neighbors(n), f"at most half of {n:,} images"),
     }
     if on_gpu:
-        found["precision"] = ("mixed_bfloat16", "twice as fast on a GPU")
+        found["precision"] = ("mixed_bfloat16", "GPUs have units for it")
     return found
 
 
@@ -139,5 +141,5 @@ def _size(record):
     """(width, height) of a record, an image or the bytes of a file."""
     if record.dtype != tf.string:
         return record.shape[1], record.shape[0]
-    with PIL.Image.open(io.BytesIO(record.numpy())) as image:
+    with open_header(record.numpy()) as image:
         return image.size

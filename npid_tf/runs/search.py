@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from npid_tf.command_line.fields import Flags, choice, flag
+from npid_tf.data.decoding.rules import Decoding
 from npid_tf.errors import UserError
 from npid_tf.pictures.exported import picture_of_file
 from npid_tf.pictures.pictures import pictures_of_folder, pictures_of_milvus
@@ -166,7 +167,11 @@ def write_results(path, flags, names, results):
     """
     pictures = _pictures(flags)
     # As small as they are shown: together they may be more than the memory holds.
-    queries = {name: picture_of_file(name, SIDE) for name in flags.image}
+    queries = {}
+    if flags.image:  # They are as the encoder has seen them.
+        _, description = describe_encoders(flags.export_dir)[0]
+        decoding = Decoding.of(description.get("data", {}))
+        queries = {name: picture_of_file(name, SIDE, decoding) for name in flags.image}
 
     def caption(found):
         label = "" if found["label"] is None else f"{found['label']}, "

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from npid_tf.errors import UserError
+from npid_tf.errors.printable import is_unicode
 
 # Rounding makes embeddings differ from unit length by up to 4e-3, in bfloat16. What
 # differs by more is something else, such as features before the projection.
@@ -79,7 +80,7 @@ def make_upsert(ids, embeddings, labels, dim):
         )
     for label in labels:
         is_text = isinstance(label, str) and len(label) <= MAX_LENGTH
-        if is_text and not _is_unicode(label):
+        if is_text and not is_unicode(label):
             raise UserError(
                 "A label must be Unicode text, without lone surrogates. Received: "
                 f"{label[:80]!a}."
@@ -90,14 +91,6 @@ def make_upsert(ids, embeddings, labels, dim):
                 f"Received: {repr(label)[:80]}."
             )
     return Upsert(ids, vectors, labels)
-
-
-def _is_unicode(text):
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_ids(ids):

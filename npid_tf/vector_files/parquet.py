@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from npid_tf.errors import FileError
+from npid_tf.errors.printable import is_unicode
 from npid_tf.files.whole_files import open_whole
 from npid_tf.vector_files.format import ROWS_AT_ONCE, Format, blocks, checked, numbered
 
@@ -23,7 +24,7 @@ IDS = ("id", "path", "ids")
 
 def _write(path, vectors):
     dim = vectors.embeddings.shape[1]
-    is_text = all(map(_is_unicode, vectors.ids))
+    is_text = all(map(is_unicode, vectors.ids))
     ids = vectors.ids if is_text else [os.fsencode(name) for name in vectors.ids]
     labels = vectors.label_texts() or [None] * len(ids)
     names = vectors.class_names
@@ -128,14 +129,6 @@ def _one_of(path, names, columns):
 
 def _as_text(name):
     return os.fsdecode(name) if isinstance(name, bytes) else str(name)
-
-
-def _is_unicode(text):
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 FORMAT = Format(".parquet", _write, _read)

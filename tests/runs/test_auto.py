@@ -19,12 +19,13 @@ FIELDS = [*dataclasses.fields(RecipeFlags), *dataclasses.fields(TrainFlags)]
 
 @pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("side", [8, 28, 32, 100, 480, 4000])
-@pytest.mark.parametrize("n", [2, 30, 300, 5_000, 50_000, 10**6, 10**7])
+@pytest.mark.parametrize("n", [2, 3, 30, 300, 5_000, 50_000, 10**6, 10**7])
 def test_every_choice_fits_the_data_and_its_own_flags(n, side, on_gpu):
     chosen = {name: value for name, (value, _) in choose(n, side, on_gpu).items()}
     config = TrainFlags.of(chosen)
     config.refuse_ignored()
     assert config.batch_size <= max(n // 8, 4) and max(config.k) <= n
+    assert config.batch_size <= n
     assert config.image_size <= max(side, 12)
     assert config.epochs >= 3
 

@@ -109,7 +109,12 @@ def _figure(source, index, note, kind):
     if source.labels is not None:
         name = f"{_class(source, index)}, {name}"
     record = tf.convert_to_tensor(source.read(index))
-    return f"{note} {name}".strip(), shrink(decode.pixels(record), SIDE), name, kind
+    return (
+        f"{note} {name}".strip(),
+        shrink(decode.pixels(record, source.decoding), SIDE),
+        name,
+        kind,
+    )
 
 
 def _name(source, index):

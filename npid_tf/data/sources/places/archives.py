@@ -1,6 +1,7 @@
 """zip and tar files, read as they are: each image where it lies in the file."""
 
 import functools
+import lzma
 import os
 import tarfile
 import zipfile
@@ -99,11 +100,21 @@ def _opened_zip(path, process, *times):
         raise _no_archive(path, error) from error
 
 
+# What zipfile and its three ways to decompress raise.
+_OF_DAMAGED_MEMBERS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
+
+
 def _read_zip(path, name, times):
     # Threads share it: it locks what it reads from the file, and decompresses outside.
     try:
         return _opened_zip(path, os.getpid(), *times).read(name)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except _OF_DAMAGED_MEMBERS as error:
         raise FileError(f"{path}/{name} cannot be read: {error}.") from error
 
 

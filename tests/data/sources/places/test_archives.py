@@ -12,7 +12,7 @@ import tensorflow as tf
 from npid_tf.data.sources.contents import naming_lost_files
 from npid_tf.data.sources.image_folder import load_folder
 from npid_tf.data.sources.places import list_images
-from npid_tf.errors import FileError
+from npid_tf.errors import FileError, UserError
 
 
 def pack_zip(path, folder, method=zipfile.ZIP_DEFLATED):
@@ -119,3 +119,17 @@ def test_links_in_a_tar_are_read_or_told_of(trip, tmp_path):
     assert [item.read() for item in listing.items.values()] == [data, data]
     (told,) = listing.left_out
     assert pathlib.Path(told.path).name == "soft.png"
+
+
+@pytest.mark.parametrize("method", [8, 12, 14], ids=["deflate", "bzip2", "lzma"])
+def test_a_damaged_member_is_told_of_however_it_is_compressed(trip, tmp_path, method):
+    path = tmp_path / "trip.zip"
+    pack_zip(path, trip[0], method)
+    with zipfile.ZipFile(path) as file:
+        info = max(file.infolist(), key=lambda info: info.compress_size)
+    data = bytearray(path.read_bytes())
+    middle = info.header_offset + 30 + len(info.filename) + info.compress_size // 2
+    data[middle : middle + 8] = bytes(8 * [0x5A])
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"1 of 4 files in .*trip\.zip do not decode"):
+        load_folder(str(path))
